@@ -1,0 +1,1 @@
+//! Catching the verification code: what was said in a call, and listening for it.

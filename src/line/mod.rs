@@ -1,0 +1,1 @@
+//! The line controller: one ClientNumber from apply to Ready, and back.

@@ -1,0 +1,1 @@
+//! Rate cards and what a line costs.

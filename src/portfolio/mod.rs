@@ -1,0 +1,1 @@
+//! The Portfolio controller: the platform's accounts, the ledger of claims, the cluster's claim on its owner id.

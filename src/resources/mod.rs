@@ -1,0 +1,1 @@
+//! The two Kubernetes kinds, their conditions, reasons and names.

@@ -1,0 +1,1 @@
+//! A stateful local double of Telnyx and Meta, for development and tests. Nothing but the command line may use it.

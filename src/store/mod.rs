@@ -1,0 +1,1 @@
+//! MongoDB: routes, companies, each company's append-only log, quarantine.
