@@ -1,1 +1,57 @@
-//! The command line: one file a subcommand.
+//! The command line: one file a subcommand. Exit codes: 0, 1 failed, 2 wrong use or configuration.
+
+pub mod crds;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// One WhatsApp number per client company, declared in Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "clientnumber", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the CustomResourceDefinitions.
+    Crds(crds::Args),
+}
+
+/// Why a command ended without success.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Wrong use or configuration: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// It did not work: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Failure {
+    /// The whole chain of an error, as a failure.
+    pub fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self::Failed(format!("{:#}", error.into()))
+    }
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Crds(args) => crds::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("clientnumber: {failure}");
+            ExitCode::from(match failure {
+                Failure::Usage(_) => 2,
+                Failure::Failed(_) => 1,
+            })
+        }
+    }
+}
