@@ -1,1 +1,43 @@
 //! MongoDB: routes, companies, each company's append-only log, quarantine.
+//!
+//! Two kinds of database: `clientnumber` is the platform's (routes, companies, quarantine, what Meta says about
+//! accounts), and each company has one of its own that only [`company_db`] can open. Nothing outside this module holds
+//! a driver handle, so that no other code can read or write across companies.
+//! Every write is acknowledged by a majority and journalled; whatever can be repeated after an unclear answer is
+//! idempotent by its key.
+
+mod appender;
+mod bson_time;
+mod connect;
+mod error;
+mod fences;
+mod log_entry;
+
+pub mod account_events;
+pub mod companies;
+pub mod company_db;
+pub mod contacts;
+pub mod cursors;
+pub mod line_activity;
+pub mod log;
+pub mod log_watch;
+pub mod quarantine;
+pub mod revocations;
+pub mod routes;
+
+pub use account_events::AccountEvents;
+pub use appender::{Appender, Outcome};
+pub use companies::{Companies, Company, CompanyState};
+pub use company_db::CompanyDb;
+pub use connect::{Store, StoreOptions};
+pub use contacts::ContactHint;
+pub use cursors::{Cursor, Cursors, Start};
+pub use error::StoreError;
+pub use fences::{FenceAction, Fences, Refused};
+pub use line_activity::LineActivity;
+pub use log::{Log, Page};
+pub use log_entry::{Contact, Kind, LineRef, LogEntry, NewEntry, Seq};
+pub use log_watch::{LogNews, LogWatch};
+pub use quarantine::{Quarantine, QuarantineKeys, QuarantineReason};
+pub use revocations::{Revocation, Revocations};
+pub use routes::{Route, RouteChange, RouteState, RouteWatch, Routes};

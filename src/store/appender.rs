@@ -1,0 +1,477 @@
+//! Appends to a company's log: an ordered insert at head + 1, where head is known only by having read the log up to it.
+//!
+//! Whoever is late gets a duplicate key, reads the tail, drops what is already there and tries again at the new head.
+//! After an unclear answer head is forgotten and read again. So seq has no gaps, a repeat is dropped by its `meta_id`,
+//! a writer killed at any moment holds nobody up, and a writer has read every fence before its own entry.
+//! There is no counter and no transaction, and there must not be one (docs: the log).
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use mongodb::bson::doc;
+use mongodb::error::{Error, ErrorKind, InsertManyError};
+use rand::RngExt;
+use tokio::time::Instant;
+
+use crate::domain::{Pii, SharedClock};
+
+use super::connect::bounded;
+use super::contacts::{ContactCache, Known, overlay};
+use super::error::StoreError;
+use super::fences::{FenceAction, Fences, Refused};
+use super::log::Log;
+use super::log_entry::{Kind, LineRef, LogEntry, NewEntry, Seq};
+
+/// What became of one item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in the log, durable on a majority.
+    Stored(Seq),
+    /// It was there already.
+    Duplicate,
+    /// The log does not take it.
+    Refused(Refused),
+    /// The store will not take it, for a reason that lies in the item or in this company's database.
+    Unwritable(String),
+}
+
+/// Entries of one insert at most.
+const BATCH: usize = 500;
+
+/// What a writer knows of the log, up to `head`.
+struct View {
+    head: Seq,
+    fences: Fences,
+    contacts: ContactCache,
+}
+
+impl View {
+    fn fold(&mut self, entry: &LogEntry) {
+        self.fences.fold(entry);
+        self.contacts.fold(entry);
+        self.head = entry.seq;
+    }
+}
+
+/// What one round of appending led to.
+enum Round {
+    /// Some or all were settled; go on with the rest at once.
+    Progress,
+    /// Another writer was faster; go on after a little while.
+    Late,
+    /// It is not known what happened.
+    Unclear(StoreError),
+}
+
+/// A writer of one company's log.
+pub struct Appender {
+    log: Log,
+    clock: SharedClock,
+    view: Option<View>,
+    retries: u64,
+}
+
+impl Appender {
+    pub(super) fn new(log: Log, clock: SharedClock) -> Self {
+        Self { log, clock, view: None, retries: 0 }
+    }
+
+    /// How often an insert had to be tried again since this writer was made.
+    pub fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// Appends all that the log takes; one outcome an item, in their order. An error means that not all could be settled
+    /// before the deadline: some may be in the log, and a repeat of the same items finds them there.
+    pub async fn append(&mut self, items: Vec<NewEntry>, deadline: Instant) -> Result<Vec<Outcome>, StoreError> {
+        let mut job = Job::new(items);
+        let mut refreshed = false;
+        let mut attempt = 0u32;
+        while job.is_open() {
+            match self.round(&mut job, &mut refreshed, deadline).await {
+                Ok(Round::Progress) => {}
+                Ok(Round::Late) => {
+                    self.retries += 1;
+                    attempt += 1;
+                    if Instant::now() >= deadline {
+                        return Err(StoreError::TimedOut);
+                    }
+                    pause(attempt).await;
+                }
+                Ok(Round::Unclear(error)) | Err(error) => {
+                    self.retries += 1;
+                    attempt += 1;
+                    self.view = None;
+                    job.look_up = true;
+                    if !error.is_transient() || Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                    pause(attempt + 4).await;
+                }
+            }
+        }
+        Ok(job.into_outcomes())
+    }
+
+    /// Appends a fence, once for line, epoch and action; true if it was not there before.
+    pub async fn append_fence(
+        &mut self,
+        line: &LineRef,
+        action: FenceAction,
+        epoch: i64,
+        deadline: Instant,
+    ) -> Result<bool, StoreError> {
+        let mut fence = NewEntry::new(Kind::Fence, line.clone(), epoch);
+        fence.meta_id = Some(Pii(format!("fence/{}/{epoch}/{}", line.phone_number_id, action.as_str())));
+        self.append_ours(fence, deadline).await
+    }
+
+    async fn append_ours(&mut self, entry: NewEntry, deadline: Instant) -> Result<bool, StoreError> {
+        match self.append(vec![entry], deadline).await?.pop() {
+            Some(Outcome::Stored(_)) => Ok(true),
+            Some(Outcome::Duplicate) => Ok(false),
+            Some(Outcome::Refused(reason)) => Err(reason.into()),
+            Some(Outcome::Unwritable(name)) => Err(StoreError::Refused { what: "a fence", code: 0, name }),
+            None => Err(StoreError::TimedOut),
+        }
+    }
+
+    async fn round(&mut self, job: &mut Job, refreshed: &mut bool, deadline: Instant) -> Result<Round, StoreError> {
+        if self.view.is_none() {
+            let log = self.log.clone();
+            self.view = Some(bounded(deadline, async move { open(&log).await }).await?);
+            *refreshed = true;
+        }
+        if job.look_up {
+            self.drop_present(job, deadline).await?;
+            job.look_up = false;
+        }
+        let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
+        if job.refuse_by_fences(&view.fences, *refreshed) {
+            // Refused by what this writer knows, which may be old: the controller appends fences too.
+            let read = catch_up(&self.log, view, deadline).await;
+            *refreshed = true;
+            read?;
+            return Ok(Round::Progress);
+        }
+        let log = self.log.clone();
+        let entries = self.prepare(job, deadline).await?;
+        if entries.is_empty() {
+            return Ok(Round::Progress);
+        }
+        let documents: Vec<LogEntry> = entries.iter().map(|(_, entry)| entry.clone()).collect();
+        let collection = log.collection().clone();
+        let inserted =
+            bounded(deadline, async move { Ok(collection.insert_many(documents).ordered(true).await.map(|_| ())) })
+                .await;
+        let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
+        match inserted {
+            Err(error) => Ok(Round::Unclear(error)),
+            Ok(Ok(())) => {
+                for (index, entry) in &entries {
+                    view.fold(entry);
+                    job.settle(*index, Outcome::Stored(entry.seq));
+                }
+                Ok(Round::Progress)
+            }
+            Ok(Err(error)) => match sort(error) {
+                Insert::Stopped { at, code } => {
+                    // Ordered: what stood before the one that failed is in the log.
+                    for (index, entry) in entries.iter().take(at) {
+                        view.fold(entry);
+                        job.settle(*index, Outcome::Stored(entry.seq));
+                    }
+                    if code != DUPLICATE_KEY {
+                        if let Some((index, _)) = entries.get(at) {
+                            job.settle(*index, Outcome::Unwritable(format!("code {code}")));
+                        }
+                        return Ok(Round::Progress);
+                    }
+                    // Either the place is taken or the item is there: the tail and a look-up tell.
+                    job.look_up = true;
+                    catch_up(&self.log, view, deadline).await?;
+                    *refreshed = true;
+                    Ok(Round::Late)
+                }
+                Insert::Refused(name) if entries.len() == 1 => {
+                    job.settle(entries[0].0, Outcome::Unwritable(name));
+                    Ok(Round::Progress)
+                }
+                // One of them is at fault, or all: singly they tell which.
+                Insert::Refused(_) => {
+                    job.batch = 1;
+                    Ok(Round::Progress)
+                }
+                Insert::Unclear(error) => Ok(Round::Unclear(error)),
+            },
+        }
+    }
+
+    /// Settles the items that are in the log already.
+    async fn drop_present(&mut self, job: &mut Job, deadline: Instant) -> Result<(), StoreError> {
+        let wanted: Vec<Pii<String>> = job.open().filter_map(|(_, item)| item.meta_id.clone()).collect();
+        let present = find_by_meta_id(&self.log, wanted, deadline).await?;
+        job.settle_present(&present);
+        Ok(())
+    }
+
+    /// Gives the next items their places, ids and contacts.
+    async fn prepare(&mut self, job: &mut Job, deadline: Instant) -> Result<Vec<(usize, LogEntry)>, StoreError> {
+        let Some(view) = self.view.as_mut() else { return Ok(Vec::new()) };
+        let chosen: Vec<(usize, NewEntry)> =
+            job.open().take(job.batch).map(|(index, item)| (index, item.clone())).collect();
+        let mentioned: HashSet<Pii<String>> = chosen
+            .iter()
+            .flat_map(|(_, item)| [&item.about, &item.reply_to, &item.refers_to])
+            .filter_map(Clone::clone)
+            .collect();
+        let mut messages = find_by_meta_id(&self.log, mentioned.into_iter().collect(), deadline).await?;
+        let at = self.clock.now();
+        let mut entries: Vec<(usize, LogEntry)> = Vec::with_capacity(chosen.len());
+        let mut met = ContactCache::default();
+        for (index, item) in chosen {
+            let about = item.about.as_ref().and_then(|id| messages.get(id)).cloned();
+            if item.about_required && about.is_none() {
+                job.settle(index, Outcome::Refused(Refused::UnknownMessage));
+                continue;
+            }
+            let seq = view.head + 1 + i64::try_from(entries.len()).unwrap_or(i64::MAX);
+            let mut entry = draft(&item, seq, at);
+            let reference = |id: &Option<Pii<String>>| {
+                id.as_ref().and_then(|id| messages.get(id)).and_then(|entry| entry.message_id.clone())
+            };
+            entry.reply_to = reference(&item.reply_to);
+            entry.refers_to = reference(&item.refers_to);
+            if item.kind == Kind::Status {
+                entry.message_id = about.as_ref().and_then(|message| message.message_id.clone());
+            }
+            if let Some(hint) = &item.contact {
+                let log = self.log.collection();
+                // What earlier items of this batch taught comes before what the log says.
+                let known = match met.look_up_cached(hint) {
+                    Some(known) => Some(known),
+                    None => view.contacts.look_up(log, hint).await?,
+                };
+                // A status without any id of the candidate is about whom the message was with.
+                let known = known.or_else(|| {
+                    let about = about.as_ref()?;
+                    (hint.user_id.is_none() && hint.wa_id.is_none())
+                        .then(|| Some(Known { id: about.contact_id.clone()?, contact: about.contact.clone()? }))
+                        .flatten()
+                });
+                let contact = overlay(known.as_ref().map(|known| &known.contact), hint);
+                let id = known.map_or_else(|| random_id("c"), |known| known.id);
+                met.learn(&Known { id: id.clone(), contact: contact.clone() });
+                entry.contact_id = Some(id);
+                entry.contact = Some(contact);
+            }
+            if let (Some(id), Kind::Message | Kind::Sent) = (&item.meta_id, item.kind) {
+                messages.insert(id.clone(), entry.clone());
+            }
+            entries.push((index, entry));
+        }
+        Ok(entries)
+    }
+}
+
+const DUPLICATE_KEY: i32 = 11000;
+
+/// The log as it is now. Head first, then the fences: a fence that is written between the two is read as well, while in
+/// the other order it would be missed.
+async fn open(log: &Log) -> Result<View, StoreError> {
+    let head = log.head().await?;
+    let fences = log.fences().await?;
+    Ok(View { head, fences, contacts: ContactCache::default() })
+}
+
+/// Reads what others appended.
+async fn catch_up(log: &Log, view: &mut View, deadline: Instant) -> Result<(), StoreError> {
+    let (reader, head) = (log.clone(), view.head);
+    for entry in bounded(deadline, async move { reader.tail(head).await }).await? {
+        if entry.seq != view.head + 1 {
+            // Must not happen; nothing may be appended behind a hole.
+            return Err(StoreError::Unreadable { what: "the log", field: "its numbers have a gap".into() });
+        }
+        view.fold(&entry);
+    }
+    Ok(())
+}
+
+async fn find_by_meta_id(
+    log: &Log,
+    ids: Vec<Pii<String>>,
+    deadline: Instant,
+) -> Result<HashMap<Pii<String>, LogEntry>, StoreError> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let collection = log.collection().clone();
+    bounded(deadline, async move {
+        let ids: Vec<&str> = ids.iter().map(|id| id.expose().as_str()).collect();
+        let read = |e| StoreError::from_driver("the log", e);
+        let cursor =
+            collection.find(doc! { "meta_id": { "$in": ids } }).projection(doc! { "raw": 0 }).await.map_err(read)?;
+        let found: Vec<LogEntry> = cursor.try_collect().await.map_err(read)?;
+        Ok(found.into_iter().filter_map(|entry| Some((entry.meta_id.clone()?, entry))).collect())
+    })
+    .await
+}
+
+fn draft(item: &NewEntry, seq: Seq, at: jiff::Timestamp) -> LogEntry {
+    let is_message = matches!(item.kind, Kind::Message | Kind::Sent);
+    LogEntry {
+        seq,
+        kind: item.kind,
+        at,
+        fp: format!("{:016x}", rand::rng().random::<u64>()),
+        ours: item.kind.is_fence(),
+        line: (item.kind != Kind::Closed).then(|| item.line.clone()),
+        epoch: Some(item.epoch),
+        action: fence_action(item),
+        meta_id: item.meta_id.clone(),
+        contact_id: None,
+        contact: None,
+        message_id: is_message.then(|| random_id("m")),
+        reply_to: None,
+        refers_to: None,
+        kind_of_message: item.kind_of_message.clone(),
+        status: item.status.clone(),
+        timestamp: item.timestamp,
+        field: item.field.clone(),
+        client_ref: item.client_ref.clone(),
+        recruiter: item.recruiter.clone(),
+        merged: Vec::new(),
+        raw: item.raw.clone(),
+    }
+}
+
+fn fence_action(item: &NewEntry) -> Option<FenceAction> {
+    let id = item.meta_id.as_ref().filter(|_| item.kind == Kind::Fence)?.expose();
+    Some(if id.ends_with(FenceAction::Given.as_str()) { FenceAction::Given } else { FenceAction::Taken })
+}
+
+/// An id of ours: a letter and 96 random bits. It is written into the log and read from there by all others.
+fn random_id(prefix: &str) -> String {
+    let mut rng = rand::rng();
+    format!("{prefix}{:016x}{:08x}", rng.random::<u64>(), rng.random::<u32>())
+}
+
+/// Full jitter, so that writers who met once do not meet again.
+async fn pause(attempt: u32) {
+    let most = 2u64.saturating_pow(attempt.min(7)).min(100);
+    let wait = rand::rng().random_range(0..=most * 1000);
+    tokio::time::sleep(Duration::from_micros(wait)).await;
+}
+
+enum Insert {
+    /// Ordered insert stopped at this index.
+    Stopped { at: usize, code: i32 },
+    /// The command as a whole was refused and will be again.
+    Refused(String),
+    /// It may have happened or not.
+    Unclear(StoreError),
+}
+
+fn sort(error: Error) -> Insert {
+    if let ErrorKind::InsertMany(InsertManyError { write_errors: Some(errors), write_concern_error: None, .. }) =
+        &*error.kind
+        && let Some(first) = errors.first()
+    {
+        let code = if matches!(first.code, 11001 | 12582) { DUPLICATE_KEY } else { first.code };
+        return Insert::Stopped { at: first.index, code };
+    }
+    if let ErrorKind::InsertMany(_) = &*error.kind {
+        // Written, but not known to be on a majority.
+        return Insert::Unclear(StoreError::Away("the write concern was not met in time".into()));
+    }
+    match StoreError::from_driver("an append", error) {
+        error @ (StoreError::Away(_) | StoreError::TimedOut) => Insert::Unclear(error),
+        other => Insert::Refused(other.to_string()),
+    }
+}
+
+/// Items on their way, each until it has an outcome.
+struct Job {
+    items: Vec<NewEntry>,
+    outcomes: Vec<Option<Outcome>>,
+    /// Items that repeat an earlier one of the same job.
+    repeats: Vec<(usize, usize)>,
+    /// Ask the log which are there before the next insert.
+    look_up: bool,
+    batch: usize,
+}
+
+impl Job {
+    fn new(items: Vec<NewEntry>) -> Self {
+        let mut first = HashMap::new();
+        let mut repeats = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            if let Some(id) = &item.meta_id {
+                match first.get(id) {
+                    Some(original) => repeats.push((index, *original)),
+                    None => {
+                        first.insert(id.clone(), index);
+                    }
+                }
+            }
+        }
+        let mut outcomes = vec![None; items.len()];
+        // Held back by a mark that `into_outcomes` replaces.
+        repeats.iter().for_each(|(index, _)| outcomes[*index] = Some(Outcome::Duplicate));
+        Self { items, outcomes, repeats, look_up: false, batch: BATCH }
+    }
+
+    fn open(&self) -> impl Iterator<Item = (usize, &NewEntry)> {
+        self.items.iter().enumerate().filter(|(index, _)| self.outcomes[*index].is_none())
+    }
+
+    fn is_open(&self) -> bool {
+        self.outcomes.iter().any(Option::is_none)
+    }
+
+    fn settle(&mut self, index: usize, outcome: Outcome) {
+        if let Some(slot) = self.outcomes.get_mut(index) {
+            *slot = Some(outcome);
+        }
+    }
+
+    fn settle_present(&mut self, present: &HashMap<Pii<String>, LogEntry>) {
+        for (item, outcome) in self.items.iter().zip(&mut self.outcomes) {
+            if outcome.is_none() && item.meta_id.as_ref().is_some_and(|id| present.contains_key(id)) {
+                *outcome = Some(Outcome::Duplicate);
+            }
+        }
+    }
+
+    /// Refuses what the fences forbid. True if something would be refused by fences that are not known to be current.
+    fn refuse_by_fences(&mut self, fences: &Fences, current: bool) -> bool {
+        for (item, outcome) in self.items.iter().zip(&mut self.outcomes) {
+            let line = &item.line.phone_number_id;
+            let verdict = match item.kind {
+                Kind::Closed => Ok(()),
+                // The fence itself may be there already, then it is a repeat and not against the rule.
+                Kind::Fence if fences.line(line) == fence_action(item).map(|action| (item.epoch, action)) => Ok(()),
+                Kind::Fence => fences.allows_fence(line, item.epoch),
+                _ => fences.allows(line, item.epoch),
+            };
+            match verdict {
+                Err(_) if outcome.is_none() && !current => return true,
+                Err(reason) if outcome.is_none() => *outcome = Some(Outcome::Refused(reason)),
+                _ => {}
+            }
+        }
+        false
+    }
+
+    fn into_outcomes(self) -> Vec<Outcome> {
+        let mut outcomes = self.outcomes;
+        for (index, original) in self.repeats {
+            outcomes[index] = match &outcomes[original] {
+                Some(Outcome::Stored(_)) | None => Some(Outcome::Duplicate),
+                other => other.clone(),
+            };
+        }
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Duplicate)).collect()
+    }
+}

@@ -1,0 +1,62 @@
+//! The one place where a database handle is made, so that a company's data can only be reached through its own record.
+//!
+//! A [`CompanyDb`] comes from [`Companies`](super::Companies) alone: `open` takes a company id that came from a route or
+//! from a token, never from a client's event. There is no way to make one from a database name.
+
+use mongodb::{Client, Database};
+
+use crate::domain::CompanyId;
+
+use super::Store;
+use super::companies::Company;
+use super::cursors::Cursors;
+use super::log::Log;
+
+/// The platform's own database.
+pub(super) fn platform_database(client: &Client) -> Database {
+    client.database("clientnumber")
+}
+
+/// One company's database.
+#[derive(Clone)]
+pub struct CompanyDb {
+    company: CompanyId,
+    database: Database,
+}
+
+impl std::fmt::Debug for CompanyDb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CompanyDb({})", self.company)
+    }
+}
+
+impl CompanyDb {
+    /// The database that the record names.
+    pub(super) fn of(store: &Store, company: &Company) -> Self {
+        Self { company: company.id.clone(), database: store.client.database(company.database()) }
+    }
+
+    /// Whose it is.
+    pub fn company(&self) -> &CompanyId {
+        &self.company
+    }
+
+    /// Its name in MongoDB, `co_<16 hex>`: what [`super::LogNews`] names a log by.
+    pub fn name(&self) -> &str {
+        self.database.name()
+    }
+
+    /// The append-only log.
+    pub fn log(&self) -> Log {
+        Log::new(self.company.clone(), &self.database)
+    }
+
+    /// Where each recruiter's device stopped.
+    pub fn cursors(&self) -> Cursors {
+        Cursors::new(&self.database)
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+}
