@@ -1,1 +1,23 @@
 //! Telnyx and Meta: the one place where HTTP becomes typed results and error classes.
+//!
+//! `transport` is below both and knows neither: time-outs, bounds, redirects, repeats. `telnyx` and `meta` hold one
+//! client each, and each one table of error codes (`errors.rs`). `error` and `reason` are what callers match on.
+//! Nothing here decides what to do next, counts budgets or sleeps for a provider; that is the caller's.
+
+#[macro_use]
+mod open_enum;
+
+mod base_url;
+mod classify;
+mod clean;
+pub mod error;
+mod lenient;
+pub mod meta;
+pub mod reason;
+pub mod telnyx;
+pub mod transport;
+
+pub use classify::{Class, Row};
+pub use error::{Effect, ErrorClass, Provider, ProviderError};
+pub use reason::Reason;
+pub use transport::{CallHook, Http, ProviderCall, SetupError};

@@ -1,0 +1,155 @@
+//! Telnyx's error codes: class, reason, sentence. One table; the first row that fits is taken.
+//!
+//! Telnyx: decide by `errors[].code`, not by HTTP status: the same code comes with several (85000: 400, 85001: 409,
+//! 20100: 402, 403 or 422). 10011 is used for two things and is told apart by the status, which `problems` and the rows'
+//! absence leave to the fallback. What no row knows is Transient for reads and Unknown for effects.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use crate::providers::classify::Class::{NeedsHuman, Refused, Transient, Unclear};
+use crate::providers::classify::{Problem, Row};
+use crate::providers::error::Provider;
+use crate::providers::reason::Reason;
+use crate::providers::transport::Dialect;
+
+/// How Telnyx words errors.
+pub(super) static DIALECT: Dialect =
+    Dialect { provider: Provider::Telnyx, rows: TABLE, problems, wait: rate_limit_reset, trace_header: "x-request-id" };
+
+const ORDER: &[&str] = &["create_order"];
+const SEARCH: &[&str] = &["search"];
+const BY_ID: &[&str] = &[
+    "order",
+    "number_by_id",
+    "recording",
+    "release_number",
+    "delete_recording",
+    "delete_transcription",
+    "coverage",
+    "cancel_sub_order",
+    "transcription",
+];
+const AGAIN: &str = "nothing to do now; it is tried again by itself";
+const NEXT: &str = "nothing to do: another number is chosen by itself";
+const PAY: &str = "add money to the Telnyx account (Portal: Billing), then request a retry";
+const DOCUMENTS: &str = "hand in the documents that Telnyx asks for (Portal: Numbers, Requirement Groups) and name the \
+                         requirement group in the Portfolio";
+const UPGRADE: &str = "finish the account's verification in the Telnyx portal (Account: Public Profile and Verification), \
+                       then request a retry";
+const SUPPORT: &str = "contact Telnyx support: only they can lift this";
+const OURS: &str =
+    "report this with the message to the maintainers of the controller: Telnyx refused the form of the call";
+
+/// The table.
+pub static TABLE: &[Row] = &[
+    // Orders: a number can be sold once, and only after a search of this account.
+    Row::new("85000", Refused, Reason::SearchNeeded, "nothing to do: the number is searched again by itself before it is ordered"),
+    Row::new("85001", Refused, Reason::NumberTaken, NEXT),
+    Row::new("85002", Refused, Reason::NotFound, "nothing to do: the order is read again by itself"),
+    Row::new("85003", Refused, Reason::AlreadyExists, "nothing to do: the order's requirements are complete"),
+    Row::new("85004", NeedsHuman, Reason::InvalidConnection, "check the Portfolio's voiceConnectionId: it must be a TeXML application of this account"),
+    Row::new("85005", NeedsHuman, Reason::InvalidRequest, "remove or correct the messaging profile in the Telnyx portal"),
+    Row::new("85006", Refused, Reason::NumberTaken, "nothing to do: the number is reserved by someone, another one is chosen by itself"),
+    Row::new("85007", NeedsHuman, Reason::InUse, "release reservations in the Telnyx portal: the account has as many as it may have"),
+    Row::new("85008", Refused, Reason::InUse, "nothing to do: the reservation can't be prolonged again and runs out by itself"),
+    // Telnyx: seen live for a number that is gone, in place of 85001.
+    Row::new("10015", Refused, Reason::NumberTaken, NEXT)
+        .only(ORDER)
+        .says(&["/phone_numbers", "not available", "no longer available", "unavailable", "already been purchased"]),
+    Row::new("10015", Unclear, Reason::InvalidRequest, "the order is looked up by itself; if this stays, compare the Portfolio's voiceConnectionId and requirement groups with the Telnyx portal").only(ORDER),
+    Row::new("10027", Unclear, Reason::Unclassified, "the order is looked up by itself; if this stays, read the account's notices in the Telnyx portal").only(ORDER),
+    // Search: which 4xx means "no coverage" is not documented, so all that blame the question are taken for it.
+    Row::new("10002", NeedsHuman, Reason::NoCoverage, NO_COVERAGE).only(SEARCH),
+    Row::new("10005", NeedsHuman, Reason::NoCoverage, "Telnyx sells no number of this kind in this country: use number.existing, or another country or type, or ask Telnyx support").only(SEARCH),
+    Row::new("10015", NeedsHuman, Reason::NoCoverage, "Telnyx finds no offer for this country and type: use number.existing, or another type, or ask Telnyx support").only(SEARCH),
+    Row::new("10027", NeedsHuman, Reason::NoCoverage, "Telnyx can't offer numbers for this country and type: use number.existing, or ask Telnyx support").only(SEARCH),
+    Row::new("10031", NeedsHuman, Reason::NoCoverage, "Telnyx knows no such combination of country and type: use number.existing, or ask Telnyx support").only(SEARCH),
+    Row::new("10032", NeedsHuman, Reason::NoCoverage, "Telnyx knows no such type of number there: take it out of number.acquire.types, or use number.existing").only(SEARCH),
+    // By id: gone is gone.
+    Row::new("10005", Refused, Reason::NotFound, "nothing to do: the object is not there (any more)").only(BY_ID),
+    Row::new("10006", Refused, Reason::NotFound, "check the id: Telnyx knows no such object").only(BY_ID),
+    // The form of a call.
+    Row::new("10002", NeedsHuman, Reason::InvalidPhoneNumber, "correct the phone number: Telnyx does not accept it"),
+    Row::new("10004", NeedsHuman, Reason::InvalidRequest, "report this to the maintainers of the controller: a parameter that Telnyx wants is missing"),
+    Row::new("10005", Unclear, Reason::NotFound, "check that the object exists in the Telnyx portal and that the API key belongs to this account"),
+    Row::new("10006", NeedsHuman, Reason::InvalidRequest, "correct the id in the manifest or the Portfolio: it has not the form of a Telnyx id"),
+    Row::new("10016", NeedsHuman, Reason::InvalidPhoneNumber, "write the phone number in the form +212612345678"),
+    Row::new("10017", NeedsHuman, Reason::InvalidRequest, "check that the TeXML application, profile or group that the Portfolio names still exists at Telnyx"),
+    Row::new("10031", NeedsHuman, Reason::InvalidRequest, "report this to the maintainers of the controller: Telnyx does not know a filter"),
+    Row::new("10032", NeedsHuman, Reason::InvalidRequest, "report this to the maintainers of the controller: Telnyx does not know a value"),
+    // Tries and rights.
+    Row::new("10007", Unclear, Reason::ProviderUnavailable, AGAIN),
+    Row::new("10008", Unclear, Reason::NoAnswer, "nothing to do now; Telnyx timed out and it is looked at again by itself"),
+    Row::new("10009", NeedsHuman, Reason::TokenInvalid, "create an API key in the Telnyx portal (Account: API Keys) and put it into the Secret that telnyx.apiKeySecretRef names"),
+    Row::new("10010", NeedsHuman, Reason::PermissionDenied, "give the API key the right for this call in the Telnyx portal, or use a key that has it"),
+    Row::new("10012", Refused, Reason::AlreadyExists, "nothing to do: it exists already and is read by itself"),
+    Row::new("10021", Refused, Reason::InUse, "free the object in the Telnyx portal: something there still uses it"),
+    Row::new("10035", Transient, Reason::InUse, "nothing to do now; the object is locked for a moment and it is tried again by itself"),
+    Row::new("10036", Unclear, Reason::BeingProcessed, "nothing to do now; Telnyx is still working on it and it is looked at again by itself"),
+    Row::new("10037", Unclear, Reason::ProviderUnavailable, "nothing to do now; a part of Telnyx is away and it is tried again by itself"),
+    Row::new("10038", NeedsHuman, Reason::AccountRestricted, UPGRADE),
+    Row::new("10039", NeedsHuman, Reason::AccountRestricted, "ask Telnyx to raise the account's level or limit (Portal: Account, Verification), then request a retry"),
+    // Money and standing.
+    Row::new("20012", NeedsHuman, Reason::AccountRestricted, "the Telnyx account is inactive, most often out of funds: add money in the portal (Billing), then request a retry"),
+    Row::new("20013", NeedsHuman, Reason::AccountRestricted, SUPPORT),
+    Row::new("20014", NeedsHuman, Reason::AccountRestricted, "verify the Telnyx account's e-mail and phone in the portal, then request a retry"),
+    Row::new("20015", NeedsHuman, Reason::AccountRestricted, "ask Telnyx to enable this feature for the account"),
+    Row::new("20016", NeedsHuman, Reason::AccountRestricted, "take the Telnyx account to level 1 or higher in the portal (Account: Verification)"),
+    Row::new("20017", NeedsHuman, Reason::AccountRestricted, "take the Telnyx account to level 2 in the portal (Account: Verification)"),
+    Row::new("20100", NeedsHuman, Reason::InsufficientFunds, PAY),
+    Row::new("20200-20299", NeedsHuman, Reason::RequirementsNeeded, "correct the address at Telnyx (Portal: Numbers, Addresses)"),
+    Row::new("10015", NeedsHuman, Reason::RequirementsNeeded, DOCUMENTS).says(&["requirement"]),
+    Row::new("10015", Unclear, Reason::InvalidRequest, OURS),
+    Row::new("10027", Unclear, Reason::Unclassified, "read the message: Telnyx could not process the call; it is looked at again by itself"),
+    // Calls.
+    Row::new("90015", Refused, Reason::CallState, "nothing to do: the call is not known any more"),
+    Row::new("90018", Refused, Reason::CallState, "nothing to do: the call has ended already"),
+    Row::new("90020", Refused, Reason::CallState, "nothing to do: recording was asked for before there was sound"),
+    Row::new("90034", Refused, Reason::CallState, "nothing to do: the call has not been answered yet"),
+    Row::new("90054", Refused, Reason::CallState, "nothing to do: the transcription is running already"),
+    Row::new("75000-75599", Refused, Reason::Unreachable, "make the webhook URL reachable from the Internet: Telnyx could not deliver to it"),
+    Row::new("40008", Unclear, Reason::ProviderUnavailable, "read the message: it is what Meta told Telnyx; it is looked at again by itself"),
+];
+
+const NO_COVERAGE: &str =
+    "Telnyx does not offer numbers of this form there: use number.existing, or ask Telnyx support";
+
+/// `{"errors":[{code, title, detail, source: {pointer, parameter}}]}`.
+pub(super) fn problems(body: &[u8]) -> Vec<Problem> {
+    let Ok(Value::Object(body)) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
+    let Some(errors) = body.get("errors").and_then(Value::as_array) else { return Vec::new() };
+    errors
+        .iter()
+        .filter_map(Value::as_object)
+        .map(|error| {
+            let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("").trim().to_owned();
+            let code = match error.get("code") {
+                Some(Value::String(code)) if !code.is_empty() => Some(code.clone()),
+                Some(Value::Number(code)) => Some(code.to_string()),
+                _ => None,
+            };
+            let (title, detail) = (text("title"), text("detail"));
+            let source = error.get("source").map(Value::to_string).unwrap_or_default();
+            let shown = match (title.as_str(), detail.as_str()) {
+                ("", detail) => detail.to_owned(),
+                (title, "") => title.to_owned(),
+                (title, detail) if detail.to_lowercase().contains(&title.to_lowercase()) => detail.to_owned(),
+                (title, detail) => format!("{title}: {detail}"),
+            };
+            // 10011 also comes with 422 for something else; only the status tells, so the code decides nothing here.
+            Problem { code, subcode: None, search: format!("{title} {detail} {source}"), text: shown, trace: None }
+        })
+        .collect()
+}
+
+/// Telnyx: `x-ratelimit-reset`, seconds until the window ends; counts only when nothing remains.
+fn rate_limit_reset(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    if number("x-ratelimit-remaining") != Some(0) || headers.contains_key(reqwest::header::RETRY_AFTER) {
+        return None;
+    }
+    number("x-ratelimit-reset").map(|seconds| Duration::from_secs(seconds.min(3600)))
+}
