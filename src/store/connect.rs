@@ -14,7 +14,9 @@ use tokio::time::Instant;
 
 use super::company_db::platform_database;
 use super::error::StoreError;
-use super::{AccountEvents, Companies, LineActivity, LogWatch, Quarantine, QuarantineKeys, Revocations, Routes};
+use super::{
+    AccountEvents, Companies, LineActivity, LogWatch, Presence, Quarantine, QuarantineKeys, Revocations, Routes,
+};
 
 /// How the connection is made; the defaults suit both the router and the controller.
 #[derive(Debug, Clone)]
@@ -92,6 +94,7 @@ impl Store {
         self.companies().ensure_indexes().await?;
         self.revocations().ensure_indexes().await?;
         self.account_events().ensure_indexes().await?;
+        self.presence().ensure_indexes().await?;
         Quarantine::ensure_indexes(self).await
     }
 
@@ -113,6 +116,11 @@ impl Store {
     /// Cut tokens.
     pub fn revocations(&self) -> Revocations {
         Revocations::new(&self.platform)
+    }
+
+    /// Which connection of a device is the newest.
+    pub fn presence(&self) -> Presence {
+        Presence::new(&self.platform)
     }
 
     /// What Meta says about accounts.

@@ -1,0 +1,310 @@
+//! What all connections of a replica share: the store, the keys, the tails, who is connected, what is revoked.
+//!
+//! Decides who may come in ([`Hub::admit`]); what an admitted connection gets is the session's business.
+//! A company is named by a token only. Must never hand out another company's tail.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rand::RngExt;
+use tokio::sync::watch;
+
+use super::auth::{self, Recruiter};
+use super::keys::Keys;
+use super::limits::{Bucket, retry_after};
+use super::lines::{LineView, Lines, view};
+use super::metrics::Metrics;
+use super::presence::{Local, Seat};
+use super::refusal::Refusal;
+use super::settings::Settings;
+use super::tail::{Tail, TailContext};
+use crate::domain::{CompanyId, SharedClock};
+use crate::store::{CompanyDb, Cursor, DeviceKey, LogNews, Revocation, Start, Store, StoreError};
+
+/// Longest name of a device.
+const MAX_DEVICE: usize = 64;
+
+/// What a client says in the handshake.
+#[derive(serde::Deserialize)]
+pub struct Handshake {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    device: Option<String>,
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// An admitted connection.
+pub struct Admitted {
+    /// Who it is.
+    pub recruiter: Recruiter,
+    /// The device's name.
+    pub device: String,
+    /// Where it starts.
+    pub start: Cursor,
+    /// The newest seq at that moment.
+    pub head: i64,
+    /// The company's tail.
+    pub tail: Arc<Tail>,
+    /// Its place among the devices.
+    pub seat: Seat,
+}
+
+/// The shared state.
+pub struct Hub {
+    /// The store.
+    pub store: Store,
+    /// Time.
+    pub clock: SharedClock,
+    /// Limits.
+    pub settings: Arc<Settings>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Who is connected here.
+    pub presence: Arc<Local>,
+    keys: Keys,
+    lines: Arc<dyn Lines>,
+    tails: Mutex<HashMap<CompanyId, Weak<Tail>>>,
+    news: watch::Receiver<bool>,
+    /// None until they were read once: without them nobody is let in.
+    revocations: watch::Sender<Option<Arc<Vec<Revocation>>>>,
+    draining: watch::Sender<bool>,
+    connects: Mutex<Bucket>,
+}
+
+impl Hub {
+    /// A hub; `news` says whether the change stream over the logs lives.
+    pub fn new(
+        store: Store,
+        keys: Keys,
+        lines: Arc<dyn Lines>,
+        settings: Settings,
+        metrics: Metrics,
+        clock: SharedClock,
+        news: watch::Receiver<bool>,
+    ) -> Self {
+        let rate = settings.connects_per_second;
+        let connects = Mutex::new(Bucket::new(rate, rate * 2.0, clock.monotonic()));
+        Self {
+            store,
+            clock,
+            settings: Arc::new(settings),
+            metrics,
+            presence: Arc::default(),
+            keys,
+            lines,
+            tails: Mutex::default(),
+            news,
+            revocations: watch::Sender::new(None),
+            draining: watch::Sender::new(false),
+            connects,
+        }
+    }
+
+    /// Who is calling, by token alone: signature, claims, revocations.
+    pub async fn authenticate(&self, token: &str) -> Result<Recruiter, Refusal> {
+        let mut keys = self.keys.current();
+        let unknown = auth::names_unknown_key(token, &keys);
+        self.keys.refresh(unknown).await;
+        if unknown {
+            keys = self.keys.current();
+        }
+        let recruiter = auth::verify(token, &keys, &self.settings.tokens, self.clock.now())?;
+        let revoked = self.revocations.borrow().as_ref().map(|list| is_revoked(list, &recruiter));
+        match revoked {
+            None => Err(self.retry_later()),
+            Some(true) => Err(Refusal::Revoked),
+            Some(false) => Ok(recruiter),
+        }
+    }
+
+    /// The whole handshake.
+    pub async fn admit(&self, handshake: Handshake) -> Result<Admitted, Refusal> {
+        if *self.draining.borrow() {
+            return Err(self.retry_later());
+        }
+        if let Some(wait) = self.too_fast() {
+            return Err(Refusal::RetryLater(retry_after(wait, rand::rng().random())));
+        }
+        let recruiter = self.authenticate(&handshake.token).await?;
+        let device = handshake.device.unwrap_or_else(|| "default".into());
+        if !auth::is_name(&device, MAX_DEVICE) {
+            return Err(Refusal::Unauthorized("device"));
+        }
+        let limit = self.settings.handshake_store_limit;
+        let place = self.place(&recruiter, &device, handshake.cursor.as_deref());
+        let (start, head) = match tokio::time::timeout(limit, place).await {
+            Ok(Ok(place)) => place?,
+            Ok(Err(StoreError::CompanyErased(_))) => return Err(Refusal::Unauthorized("company_erased")),
+            Ok(Err(error)) => {
+                tracing::warn!(company = %recruiter.company, %error, "a recruiter could not be let in");
+                return Err(self.retry_later());
+            }
+            Err(_) => return Err(self.retry_later()),
+        };
+        let key = DeviceKey {
+            company: recruiter.company.clone(),
+            recruiter: recruiter.recruiter.clone(),
+            device: device.clone(),
+        };
+        let claim = tokio::time::timeout(limit, self.store.presence().claim(&key, self.clock.now())).await;
+        let Ok(Ok(claim)) = claim else { return Err(self.retry_later()) };
+        let seat = self.presence.seat(claim);
+        let tail = self.tail(&recruiter.company);
+        Ok(Admitted { recruiter, device, start, head, tail, seat })
+    }
+
+    /// Where the device starts, and the newest seq.
+    async fn place(
+        &self,
+        recruiter: &Recruiter,
+        device: &str,
+        cursor: Option<&str>,
+    ) -> Result<Result<(Cursor, i64), Refusal>, StoreError> {
+        let given = match cursor {
+            None => None,
+            Some(text) => match text.parse::<Cursor>() {
+                Ok(cursor) => Some(cursor),
+                // Not one of ours: as good as another log's.
+                Err(_) => Some(Cursor { seq: i64::MAX, fingerprint: String::new() }),
+            },
+        };
+        let Some(db) = self.store.companies().open(&recruiter.company).await? else {
+            // No record yet: an empty log.
+            return Ok(match given {
+                Some(cursor) if cursor.seq != 0 => Err(Refusal::CursorReset),
+                _ => Ok((Cursor { seq: 0, fingerprint: String::new() }, 0)),
+            });
+        };
+        let log = db.log();
+        let head = log.head().await?;
+        let (wanted, stored) = match given {
+            Some(cursor) => (Some(cursor), false),
+            None => (db.cursors().get(&recruiter.recruiter, device).await?, true),
+        };
+        let seq = match &wanted {
+            Some(cursor) => match log.judge(cursor).await? {
+                Start::After(seq) if seq == cursor.seq => return Ok(Ok((cursor.clone(), head))),
+                Start::After(seq) => Some(seq),
+                Start::Reset => None,
+            },
+            None => None,
+        };
+        if let Some(seq) = seq {
+            return Ok(Ok((log.cursor_at(seq).await?, head)));
+        }
+        let start = self.first_time(&db).await?;
+        if wanted.is_some() {
+            // The stored stop is of another log too, or the client clears its store now: begin anew either way.
+            db.cursors().reset(&recruiter.recruiter, device, &start, self.clock.now()).await?;
+        }
+        Ok(if wanted.is_some() && !stored { Err(Refusal::CursorReset) } else { Ok((start, head)) })
+    }
+
+    async fn first_time(&self, db: &CompanyDb) -> Result<Cursor, StoreError> {
+        let window = i64::try_from(self.settings.first_time_window.as_secs()).unwrap_or(i64::MAX / 2);
+        let since = Timestamp::from_second(self.clock.now().as_second().saturating_sub(window));
+        let seq = db.log().start_for_new(self.settings.first_time_items, since.unwrap_or(Timestamp::MIN)).await?;
+        db.log().cursor_at(seq).await
+    }
+
+    fn tail(&self, company: &CompanyId) -> Arc<Tail> {
+        let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tail) = tails.get(company).and_then(Weak::upgrade) {
+            return tail;
+        }
+        tails.retain(|_, tail| tail.strong_count() > 0);
+        let context = TailContext {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            settings: self.settings.clone(),
+            metrics: self.metrics.clone(),
+            news: self.news.clone(),
+        };
+        let tail = Arc::new(Tail::start(company.clone(), context));
+        tails.insert(company.clone(), Arc::downgrade(&tail));
+        tail
+    }
+
+    /// A log grew: wakes its tail, if somebody of that company is connected here.
+    pub fn log_grew(&self, news: &LogNews) {
+        let tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+        for tail in tails.values().filter_map(Weak::upgrade) {
+            if tail.is_database(&news.database) {
+                tail.news(news.seq);
+            }
+        }
+    }
+
+    /// This replica itself appended to a company's log.
+    pub fn appended(&self, company: &CompanyId, seq: i64) {
+        let tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tail) = tails.get(company).and_then(Weak::upgrade) {
+            tail.news(seq);
+        }
+    }
+
+    /// The company's lines as clients see them, and what tells of changes.
+    pub fn lines(&self, company: &CompanyId) -> Vec<LineView> {
+        view(self.lines.of(company), company)
+    }
+
+    /// Changes with the routes.
+    pub fn line_changes(&self) -> watch::Receiver<u64> {
+        self.lines.changes()
+    }
+
+    /// The revocations as they are known now.
+    pub fn set_revocations(&self, list: Vec<Revocation>) {
+        self.revocations.send_if_modified(|known| {
+            let changed = known.as_ref().is_none_or(|known| **known != list);
+            if changed {
+                *known = Some(Arc::new(list));
+            }
+            changed
+        });
+    }
+
+    /// Resolves once the token is revoked. `token` may be exchanged meanwhile.
+    pub async fn revoked(&self, token: &watch::Receiver<Recruiter>) {
+        let mut revocations = self.revocations.subscribe();
+        loop {
+            let list = revocations.borrow_and_update().clone();
+            if list.is_some_and(|list| is_revoked(&list, &token.borrow())) {
+                return;
+            }
+            if revocations.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Starts draining: nobody is let in any more, and everybody is told to go.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// Resolves once draining has begun.
+    pub async fn drained(&self) {
+        let mut draining = self.draining.subscribe();
+        // An error means that the hub is gone, which it is not while it is borrowed.
+        let _ = draining.wait_for(|draining| *draining).await;
+    }
+
+    fn retry_later(&self) -> Refusal {
+        Refusal::RetryLater(retry_after(Duration::from_secs(1), rand::rng().random()))
+    }
+
+    fn too_fast(&self) -> Option<Duration> {
+        let mut connects = self.connects.lock().unwrap_or_else(PoisonError::into_inner);
+        let granted = connects.take(self.clock.monotonic());
+        (!granted).then(|| connects.wait())
+    }
+}
+
+fn is_revoked(list: &[Revocation], token: &Recruiter) -> bool {
+    list.iter().any(|r| r.cuts(&token.company, &token.recruiter, token.jti.as_deref(), token.iat))
+}

@@ -1,0 +1,126 @@
+//! Puts the parts together: Socket.IO on the default namespace, the background readers, the drain at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use socketioxide::extract::{SocketRef, TryData};
+use socketioxide::handler::ConnectHandler;
+use socketioxide::{ParserConfig, SocketIo, TransportType};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::door::{Cut, Door, PATH};
+use super::hub::{Handshake, Hub};
+use super::keys::Keys;
+use super::lines::Lines;
+use super::metrics::Metrics;
+use super::refusal::Refusal;
+use super::session::Session;
+use super::settings::Settings;
+use super::{events, wake};
+use crate::domain::{CompanyId, SharedClock};
+use crate::store::{Seq, Store};
+
+/// The largest message and frame that a client may send.
+const MAX_CLIENT_MESSAGE: usize = 64 * 1024;
+
+/// The running delivery of a replica.
+pub struct Delivery {
+    hub: Arc<Hub>,
+    door: Door,
+    _stop: DropGuard,
+}
+
+/// Handed from the middleware to the handler.
+#[derive(Clone)]
+struct Seated(Arc<Session>);
+
+impl Delivery {
+    /// Starts the background readers. They end when the value is dropped.
+    pub fn start(
+        store: Store,
+        keys: Keys,
+        lines: Arc<dyn Lines>,
+        settings: Settings,
+        metrics: Metrics,
+        clock: SharedClock,
+    ) -> Self {
+        let (alive, news) = watch::channel(false);
+        let hub = Arc::new(Hub::new(store, keys, lines, settings, metrics, clock, news));
+        let stop = CancellationToken::new();
+        let (background, ended) = (hub.clone(), stop.clone());
+        tokio::spawn(async move {
+            let all = async {
+                tokio::join!(
+                    wake::logs(background.clone(), alive),
+                    wake::revocations(background.clone()),
+                    wake::sessions(background.clone()),
+                )
+            };
+            tokio::select! {
+                () = ended.cancelled() => {}
+                _ = all => {}
+            }
+        });
+        let door = door(&hub);
+        Self { hub, door, _stop: stop.drop_guard() }
+    }
+
+    /// The HTTP side of the socket port.
+    pub fn door(&self) -> Door {
+        self.door.clone()
+    }
+
+    /// This replica appended to a company's log: its sockets need not wait for the change stream.
+    pub fn appended(&self, company: &CompanyId, seq: Seq) {
+        self.hub.appended(company, seq);
+    }
+
+    /// Tells everybody `goodbye draining`, lets nobody in any more, and waits until all are gone, at most `limit`.
+    pub async fn drain(&self, limit: Duration) {
+        self.hub.drain();
+        let gone = async {
+            while self.hub.metrics.sockets.get() > 0 || self.door.connections() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(limit, gone).await.is_err() {
+            tracing::warn!(connections = self.door.connections(), "some clients did not leave in time and are cut");
+        }
+    }
+}
+
+fn door(hub: &Arc<Hub>) -> Door {
+    let settings = &hub.settings;
+    let parser = ParserConfig::common().max_incoming_binaries(8).max_incoming_binary_buf_size(MAX_CLIENT_MESSAGE);
+    let (sockets, io) = SocketIo::builder()
+        .req_path(PATH)
+        .transports([TransportType::Websocket])
+        .ws_max_message_size(MAX_CLIENT_MESSAGE)
+        .ws_max_frame_size(MAX_CLIENT_MESSAGE)
+        .max_payload(MAX_CLIENT_MESSAGE as u64)
+        .connect_timeout(settings.connect_timeout)
+        .ack_timeout(settings.ack_timeout)
+        .with_parser(parser)
+        .build_with_inner_svc(());
+    let at_the_door = hub.clone();
+    let middleware = async move |socket: SocketRef, TryData(handshake): TryData<Handshake>| {
+        let admitted = match handshake {
+            Ok(handshake) => at_the_door.admit(handshake).await,
+            Err(_) => Err(Refusal::Unauthorized("malformed")),
+        };
+        let admitted = admitted.inspect_err(|refusal| at_the_door.metrics.refusal(refusal.label()))?;
+        let cut = socket.req_parts().extensions.get::<Cut>().map(|cut| cut.0.clone()).unwrap_or_default();
+        let session = Arc::new(Session::new(at_the_door.clone(), admitted, cut));
+        events::register(&socket, &session);
+        socket.extensions.insert(Seated(session));
+        Ok::<(), Refusal>(())
+    };
+    let connected = async |socket: SocketRef| {
+        if let Some(Seated(session)) = socket.extensions.remove::<Seated>() {
+            session.run(socket).await;
+        }
+    };
+    io.ns("/", connected.with(middleware));
+    Door::new(sockets, settings.origins.clone(), settings.max_connections)
+}

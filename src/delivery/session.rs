@@ -1,0 +1,333 @@
+//! One recruiter's connection from `welcome` to `goodbye`: live push and catch-up are the same loop.
+//!
+//! At most one page is on its way. It goes out again when its ack is missing, and the cursor moves on the ack alone, so
+//! nothing is skipped; what was acked late or twice is dropped by the client's rule (ignore a seq that you have).
+//! Must never send an item of another company: everything comes from the tail and the database of the token's company.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use socketioxide::extract::SocketRef;
+use socketioxide::{AckError, SendError, SocketError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::auth::Recruiter;
+use super::hub::{Admitted, Hub};
+use super::limits::{EventLimit, Verdict};
+use super::lines::LineView;
+use super::metrics::Metrics;
+use super::page::{Next, Page};
+use super::presence::Seat;
+use super::tail::{self, Status, Tail};
+use crate::store::{CompanyDb, Cursor, Seq};
+
+/// Missing acks in a row before a client is told that it is too slow.
+const MISSING_ACKS: u32 = 3;
+/// A device's stop is written at most this often, and at the end.
+const CURSOR_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why the server ends a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goodbye {
+    /// The token's time is over.
+    TokenExpired,
+    /// The token was revoked, or the company erased.
+    Revoked,
+    /// This replica is going away.
+    Draining,
+    /// Three acks in a row were missing.
+    TooSlow,
+    /// The same recruiter and device connected again.
+    Replaced,
+}
+
+impl Goodbye {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenExpired => "token_expired",
+            Self::Revoked => "revoked",
+            Self::Draining => "draining",
+            Self::TooSlow => "too_slow",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// What the handlers of a connection share. It holds no socket, since the socket holds the handlers.
+pub struct Session {
+    pub(super) hub: Arc<Hub>,
+    pub(super) token: watch::Sender<Recruiter>,
+    pub(super) tail: Arc<Tail>,
+    /// Ends the TCP connection.
+    pub(super) cut: CancellationToken,
+    /// The connection is over, whoever ended it.
+    pub(super) closed: CancellationToken,
+    device: String,
+    start: Cursor,
+    head: Seq,
+    seat: Seat,
+    events: Mutex<EventLimit>,
+}
+
+#[derive(Serialize)]
+struct Welcome<'a> {
+    company_id: &'a str,
+    recruiter: &'a str,
+    device: &'a str,
+    cursor: String,
+    head: Seq,
+    lines: &'a [LineView],
+}
+
+enum End {
+    Goodbye(Goodbye),
+    /// The client is gone.
+    Closed,
+}
+
+impl Session {
+    /// A session for an admitted connection.
+    pub fn new(hub: Arc<Hub>, admitted: Admitted, cut: CancellationToken) -> Self {
+        let Admitted { recruiter, device, start, head, tail, seat } = admitted;
+        let events = EventLimit::new(hub.settings.events_per_second, hub.clock.monotonic());
+        Self {
+            token: watch::Sender::new(recruiter),
+            tail,
+            cut,
+            closed: CancellationToken::new(),
+            device,
+            start,
+            head,
+            seat,
+            events: Mutex::new(events),
+            hub,
+        }
+    }
+
+    /// Counts an event of the client; a flood cuts the connection.
+    pub(super) fn count_event(&self) -> Verdict {
+        let now = self.hub.clock.monotonic();
+        let verdict = self.events.lock().unwrap_or_else(PoisonError::into_inner).count(now);
+        if verdict == Verdict::Flood {
+            self.hub.metrics.disconnect("flood");
+            self.cut.cancel();
+        }
+        verdict
+    }
+
+    /// The company's database, once it has one.
+    pub(super) fn database(&self) -> Option<CompanyDb> {
+        match &*self.tail.status().borrow() {
+            Status::Live(db) => Some(db.clone()),
+            _ => None,
+        }
+    }
+
+    /// Runs the connection to its end.
+    pub async fn run(self: Arc<Self>, socket: SocketRef) {
+        self.hub.metrics.sockets.inc();
+        let (stops, stop) = watch::channel(self.start.clone());
+        let keeper = tokio::spawn(keep_cursor(self.clone(), stop));
+        let end = self.serve(&socket, stops).await;
+        if let End::Goodbye(reason) = end {
+            self.hub.metrics.disconnect(reason.as_str());
+            let _ = socket.emit("goodbye", &serde_json::json!({ "reason": reason }));
+            // A full buffer is a client that reads nothing: cut at once, below.
+            let told = socket.disconnect().is_ok();
+            if told {
+                tokio::time::sleep(self.hub.settings.farewell).await;
+            }
+        }
+        self.cut.cancel();
+        let _ = keeper.await;
+        self.hub.metrics.sockets.dec();
+    }
+
+    async fn serve(&self, socket: &SocketRef, stops: watch::Sender<Cursor>) -> End {
+        let mut lines_changed = self.hub.line_changes();
+        lines_changed.mark_unchanged();
+        let (company, recruiter) = {
+            let token = self.token.borrow();
+            (token.company.clone(), token.recruiter.clone())
+        };
+        let lines = self.hub.lines(&company);
+        let welcome = Welcome {
+            company_id: company.as_str(),
+            recruiter: &recruiter,
+            device: &self.device,
+            cursor: self.start.to_string(),
+            head: self.head,
+            lines: &lines,
+        };
+        if socket.emit("welcome", &welcome).is_err() {
+            return End::Closed;
+        }
+        let follow_lines = async {
+            let mut told = lines.clone();
+            while lines_changed.changed().await.is_ok() {
+                let now = self.hub.lines(&company);
+                if now != told && socket.emit("lines", &now).is_ok() {
+                    told = now;
+                }
+            }
+            std::future::pending::<End>().await
+        };
+        tokio::select! {
+            biased;
+            () = self.closed.cancelled() => End::Closed,
+            goodbye = self.must_go() => End::Goodbye(goodbye),
+            end = self.pump(socket, stops) => end,
+            end = follow_lines => end,
+        }
+    }
+
+    /// Resolves when the server has a reason to end the connection.
+    async fn must_go(&self) -> Goodbye {
+        let token = self.token.subscribe();
+        let mut status = self.tail.status();
+        tokio::select! {
+            () = self.hub.revoked(&token) => Goodbye::Revoked,
+            Ok(_) = status.wait_for(|status| matches!(status, Status::Erased)) => Goodbye::Revoked,
+            () = self.expired() => Goodbye::TokenExpired,
+            () = self.seat.replaced().cancelled() => Goodbye::Replaced,
+            () = self.hub.drained() => Goodbye::Draining,
+        }
+    }
+
+    /// Resolves when the newest token's time is over. Looks at the wall clock again after each wait, which may jump.
+    async fn expired(&self) {
+        let mut token = self.token.subscribe();
+        loop {
+            let exp = token.borrow_and_update().exp;
+            let left_ms = exp.saturating_mul(1000).saturating_sub(self.hub.clock.now().as_millisecond());
+            let Ok(left_ms) = u64::try_from(left_ms) else { return };
+            if left_ms == 0 {
+                return;
+            }
+            let pause = Duration::from_millis(left_ms.min(30_000));
+            let _ = tokio::time::timeout(pause, token.changed()).await;
+        }
+    }
+
+    async fn pump(&self, socket: &SocketRef, stops: watch::Sender<Cursor>) -> End {
+        let mut status = self.tail.status();
+        let mut head = self.tail.head();
+        let mut at = self.start.seq;
+        let mut caught_up = false;
+        if status.wait_for(|status| !matches!(status, Status::Opening)).await.is_err() {
+            return End::Closed;
+        }
+        loop {
+            head.borrow_and_update();
+            let page = match self.tail.after(at) {
+                Next::Page(page) => page,
+                Next::Behind => match self.own_page(at).await {
+                    Some(page) => page,
+                    None => continue,
+                },
+                Next::CaughtUp => {
+                    if !caught_up {
+                        caught_up = true;
+                        let _ = socket.emit("caught_up", &serde_json::json!({ "seq": at }));
+                    }
+                    if head.changed().await.is_err() {
+                        return End::Closed;
+                    }
+                    continue;
+                }
+            };
+            let behind = (*head.borrow() - at).max(0);
+            self.hub.metrics.cursor_lag.inc_by(behind);
+            let delivered = self.deliver(socket, &page).await;
+            self.hub.metrics.cursor_lag.dec_by(behind);
+            if let Err(end) = delivered {
+                return end;
+            }
+            if caught_up && let Some(newest) = page.items.last() {
+                Metrics::observe(&self.hub.metrics.commit_to_ack, newest.at, self.hub.clock.now());
+            }
+            at = page.last();
+            stops.send_replace(page.cursor);
+        }
+    }
+
+    /// A page of this socket's own, for one that is behind the ring.
+    async fn own_page(&self, after: Seq) -> Option<Page> {
+        let page = match self.database() {
+            Some(db) => tail::read_page(&db, after).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "a page could not be read, it is tried again");
+                None
+            }),
+            None => None,
+        };
+        if page.is_none() {
+            // The store is away, or the ring is ahead of what this read saw.
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        page
+    }
+
+    /// Sends a page until one of its acks arrives.
+    async fn deliver(&self, socket: &SocketRef, page: &Page) -> Result<(), End> {
+        let patience = self.hub.settings.ack_timeout;
+        let mut acks = FuturesUnordered::new();
+        for _ in 0..MISSING_ACKS {
+            // Each try's ack is waited for until the last try's time is over: a slow client makes progress too.
+            match socket.timeout(patience * MISSING_ACKS).emit_with_ack::<_, IgnoredAny>("messages", page) {
+                Ok(ack) => acks.push(ack),
+                Err(SendError::Socket(SocketError::Closed)) => return Err(End::Closed),
+                Err(_) => self.hub.metrics.page("buffer_full"),
+            }
+            let deadline = tokio::time::Instant::now() + patience;
+            loop {
+                let next = async {
+                    match acks.next().await {
+                        Some(answer) => answer,
+                        None => std::future::pending().await,
+                    }
+                };
+                match tokio::time::timeout_at(deadline, next).await {
+                    // An ack with arguments is an ack.
+                    Ok(Ok(_) | Err(AckError::Decode(_))) => {
+                        self.hub.metrics.page("acked");
+                        return Ok(());
+                    }
+                    Ok(Err(AckError::Socket(_))) => return Err(End::Closed),
+                    Ok(Err(_)) => {}
+                    Err(_) => break,
+                }
+            }
+            self.hub.metrics.page("timeout");
+        }
+        Err(End::Goodbye(Goodbye::TooSlow))
+    }
+}
+
+/// Writes the device's stop as it moves, and where it stood at the end. The client's own cursor is what counts; this one
+/// is for clients that come without.
+async fn keep_cursor(session: Arc<Session>, mut stop: watch::Receiver<Cursor>) {
+    let recruiter = session.token.borrow().recruiter.clone();
+    let mut over = false;
+    while !over {
+        over = stop.changed().await.is_err();
+        let cursor = stop.borrow_and_update().clone();
+        if cursor == session.start {
+            continue;
+        }
+        if let Some(db) = session.database() {
+            let now = session.hub.clock.now();
+            if let Err(error) = db.cursors().advance(&recruiter, &session.device, &cursor, now).await {
+                tracing::debug!(%error, "a device's stop could not be written, the next one will be");
+            }
+        }
+        if !over {
+            tokio::time::sleep(CURSOR_PAUSE).await;
+        }
+    }
+}

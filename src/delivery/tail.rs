@@ -1,0 +1,228 @@
+//! One reader per company with local sockets: it reads what is new in the log once, renders it once and keeps the ring
+//! that all sockets of the company share.
+//!
+//! It lives as long as a socket holds it. A company without a record may be waited for: the tail looks for the record
+//! and comes alive by itself. After an error it reads again from where it stood; it never skips.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::item::{self, Item};
+use super::metrics::Metrics;
+use super::page::{Next, PAGE_BYTES, PAGE_ITEMS, Page, Ring};
+use super::settings::Settings;
+use crate::domain::{CompanyId, SharedClock};
+use crate::store::{CompanyDb, CompanyState, Kind, LogEntry, Seq, Store, StoreError};
+
+/// Read at once by the tail.
+const READ_ITEMS: usize = 500;
+const READ_BYTES: usize = 4 * PAGE_BYTES;
+
+/// Where a company stands.
+#[derive(Debug, Clone)]
+pub enum Status {
+    /// Not looked up yet, or the store is away.
+    Opening,
+    /// It has no record yet.
+    Absent,
+    /// Its log is being read.
+    Live(CompanyDb),
+    /// It was erased.
+    Erased,
+}
+
+/// A company's tail as its sockets see it.
+pub struct Tail {
+    shared: Arc<Shared>,
+    _stop: DropGuard,
+}
+
+struct Shared {
+    company: CompanyId,
+    ring: RwLock<Ring>,
+    head: watch::Sender<Seq>,
+    status: watch::Sender<Status>,
+    wake: Notify,
+}
+
+/// What a tail needs from its surroundings.
+#[derive(Clone)]
+pub struct TailContext {
+    /// The store.
+    pub store: Store,
+    /// Time.
+    pub clock: SharedClock,
+    /// Limits.
+    pub settings: Arc<Settings>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// True while the change stream over the logs lives; it decides how often the log is looked at without news.
+    pub news: watch::Receiver<bool>,
+}
+
+impl Tail {
+    /// Starts reading. The reader ends when the value is dropped.
+    pub fn start(company: CompanyId, context: TailContext) -> Self {
+        let shared = Arc::new(Shared {
+            company,
+            ring: RwLock::default(),
+            head: watch::Sender::new(0),
+            status: watch::Sender::new(Status::Opening),
+            wake: Notify::new(),
+        });
+        let stop = CancellationToken::new();
+        let (task_shared, task_stop) = (shared.clone(), stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = task_stop.cancelled() => {}
+                () = read(&task_shared, context) => {}
+            }
+        });
+        Self { shared, _stop: stop.drop_guard() }
+    }
+
+    /// What follows `seq`, from the ring.
+    pub fn after(&self, seq: Seq) -> Next {
+        self.shared.ring.read().unwrap_or_else(PoisonError::into_inner).after(seq)
+    }
+
+    /// The newest seq that was read.
+    pub fn head(&self) -> watch::Receiver<Seq> {
+        self.shared.head.subscribe()
+    }
+
+    /// Where the company stands.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    /// Look at the log now.
+    pub fn wake(&self) {
+        self.shared.wake.notify_one();
+    }
+
+    /// There is news up to `seq`: look, unless it was read already.
+    pub fn news(&self, seq: Seq) {
+        if *self.shared.head.borrow() < seq {
+            self.wake();
+        }
+    }
+
+    /// The database's name, once it is known.
+    pub fn is_database(&self, name: &str) -> bool {
+        matches!(&*self.shared.status.borrow(), Status::Live(db) if db.name() == name)
+    }
+}
+
+/// A page for a socket that is behind the ring, straight from the log; None when nothing follows.
+pub async fn read_page(db: &CompanyDb, after: Seq) -> Result<Option<Page>, StoreError> {
+    let page = db.log().read_after(after, PAGE_ITEMS, PAGE_BYTES).await?;
+    let items: Vec<Arc<Item>> = page.entries.iter().filter_map(item::render).map(Arc::new).collect();
+    Ok(Page::of(items.iter()))
+}
+
+async fn read(shared: &Shared, context: TailContext) {
+    let Some(db) = open(shared, &context).await else { return };
+    let mut failing = Backoff::default();
+    let head = loop {
+        match db.log().head().await {
+            Ok(head) => break head,
+            Err(error) => failing.wait(&error, shared).await,
+        }
+    };
+    *shared.ring.write().unwrap_or_else(PoisonError::into_inner) = Ring::at(head);
+    shared.head.send_replace(head);
+    shared.status.send_replace(Status::Live(db.clone()));
+    let mut closing = false;
+    loop {
+        let after = *shared.head.borrow();
+        match db.log().read_after(after, READ_ITEMS, READ_BYTES).await {
+            Ok(page) => {
+                failing = Backoff::default();
+                closing |= page.entries.iter().any(|entry| entry.kind == Kind::Closed);
+                take(shared, &context, &page.entries);
+                if page.more {
+                    continue;
+                }
+            }
+            Err(error) => {
+                failing.wait(&error, shared).await;
+                continue;
+            }
+        }
+        if closing && erased(&shared.company, &context).await {
+            shared.status.send_replace(Status::Erased);
+            return;
+        }
+        wait(shared, &context, closing).await;
+    }
+}
+
+/// Waits for the company's record.
+async fn open(shared: &Shared, context: &TailContext) -> Option<CompanyDb> {
+    let mut failing = Backoff::default();
+    loop {
+        match context.store.companies().open(&shared.company).await {
+            Ok(Some(db)) => return Some(db),
+            Ok(None) => {
+                shared.status.send_replace(Status::Absent);
+                let _ = tokio::time::timeout(context.settings.poll, shared.wake.notified()).await;
+            }
+            Err(StoreError::CompanyErased(_)) => {
+                shared.status.send_replace(Status::Erased);
+                return None;
+            }
+            Err(error) => failing.wait(&error, shared).await,
+        }
+    }
+}
+
+async fn erased(company: &CompanyId, context: &TailContext) -> bool {
+    let record = context.store.companies().get(company).await;
+    record.is_ok_and(|record| record.is_some_and(|r| r.state == CompanyState::Erased))
+}
+
+fn take(shared: &Shared, context: &TailContext, entries: &[LogEntry]) {
+    let Some(newest) = entries.last().map(|entry| entry.seq) else { return };
+    let now = context.clock.now();
+    let rendered: Vec<_> = entries.iter().filter_map(item::render).map(Arc::new).collect();
+    {
+        let mut ring = shared.ring.write().unwrap_or_else(PoisonError::into_inner);
+        for item in rendered {
+            Metrics::observe(&context.metrics.news_lag, item.at, now);
+            ring.push(item);
+        }
+    }
+    shared.head.send_replace(newest);
+}
+
+/// Until there is news, or it is time to look without any.
+async fn wait(shared: &Shared, context: &TailContext, closing: bool) {
+    let mut news = context.news.clone();
+    let alive = *news.borrow_and_update();
+    let pause = if alive && !closing { context.settings.sweep } else { context.settings.poll };
+    tokio::select! {
+        () = shared.wake.notified() => {}
+        () = tokio::time::sleep(pause) => {}
+        // The stream broke (something may have been missed) or is back: look now.
+        Ok(()) = news.changed() => {}
+    }
+}
+
+/// Growing pauses while the store is away; said once, not with every try.
+#[derive(Default)]
+struct Backoff(u32);
+
+impl Backoff {
+    async fn wait(&mut self, error: &StoreError, shared: &Shared) {
+        if self.0 == 0 {
+            tracing::warn!(company = %shared.company, %error, "the log can't be read, it is tried again");
+        }
+        let pause = Duration::from_millis(100 << self.0.min(4));
+        self.0 += 1;
+        tokio::time::sleep(pause).await;
+    }
+}

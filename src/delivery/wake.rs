@@ -1,0 +1,110 @@
+//! News for the whole replica: which log grew, which tokens were revoked, which devices connected elsewhere.
+//!
+//! ONE change stream over all logs, projected to namespace and `_id`; when it breaks, or where there is none, the tails
+//! are told so and poll. Revocations and sessions have a change stream each beside a poll, so that either alone is
+//! enough. Must never carry content: what was written is read from the log by its company's tail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::hub::Hub;
+
+/// Pauses between tries to open a change stream.
+const REOPEN: Duration = Duration::from_secs(2);
+/// Claims are looked for this far back, for clocks that differ between replicas.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// Follows the change stream over all logs for as long as the process lives. `alive` says whether it does.
+pub(super) async fn logs(hub: Arc<Hub>, alive: watch::Sender<bool>) {
+    let mut opened = 0u32;
+    loop {
+        match hub.store.watch_logs().await {
+            Ok(mut watch) => {
+                if opened > 0 {
+                    hub.metrics.news_resumes.inc();
+                }
+                opened = opened.saturating_add(1);
+                // Opened: whatever was written before is found by the look that this flag triggers.
+                alive.send_replace(true);
+                let error = loop {
+                    match watch.next().await {
+                        Ok(Some(news)) => hub.log_grew(&news),
+                        Ok(None) => {}
+                        Err(error) => break error,
+                    }
+                };
+                tracing::warn!(%error, "the change stream over the logs broke: logs are polled until it is back");
+            }
+            Err(error) if opened == 0 || *alive.borrow() => {
+                tracing::warn!(%error, "there is no change stream over the logs: they are polled");
+            }
+            Err(_) => {}
+        }
+        alive.send_replace(false);
+        tokio::time::sleep(REOPEN).await;
+    }
+}
+
+/// Keeps the list of revocations fresh: by change stream for speed and by poll for certainty.
+pub(super) async fn revocations(hub: Arc<Hub>) {
+    let follow = async {
+        loop {
+            if let Ok(mut stream) = hub.store.revocations().watch().await {
+                load_revocations(&hub).await;
+                loop {
+                    match stream.next().await {
+                        Ok(Some(_)) => load_revocations(&hub).await,
+                        Ok(None) => {}
+                        Err(_) => break,
+                    }
+                }
+            }
+            tokio::time::sleep(REOPEN).await;
+        }
+    };
+    let poll = async {
+        loop {
+            load_revocations(&hub).await;
+            tokio::time::sleep(hub.settings.control_poll).await;
+        }
+    };
+    tokio::join!(follow, poll);
+}
+
+async fn load_revocations(hub: &Hub) {
+    match hub.store.revocations().active(hub.clock.now()).await {
+        Ok(list) => hub.set_revocations(list),
+        Err(error) => tracing::debug!(%error, "the revocations could not be read, they are tried again"),
+    }
+}
+
+/// Learns of devices that connected elsewhere, in the same two ways.
+pub(super) async fn sessions(hub: Arc<Hub>) {
+    let follow = async {
+        loop {
+            if let Ok(mut stream) = hub.store.presence().watch().await {
+                loop {
+                    match stream.next().await {
+                        Ok(Some(claim)) => hub.presence.claimed(&claim),
+                        Ok(None) => {}
+                        Err(_) => break,
+                    }
+                }
+            }
+            tokio::time::sleep(REOPEN).await;
+        }
+    };
+    let poll = async {
+        loop {
+            if !hub.presence.is_empty() {
+                // A store that is away takes no claims either: nothing is missed by not looking.
+                let claims = hub.store.presence().since(hub.clock.now() - CLOCK_SKEW).await.unwrap_or_default();
+                claims.iter().for_each(|claim| hub.presence.claimed(claim));
+            }
+            tokio::time::sleep(hub.settings.control_poll).await;
+        }
+    };
+    tokio::join!(follow, poll);
+}
