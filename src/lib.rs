@@ -3,13 +3,14 @@
 //! The layers, outermost first; each may use those below it, never those above:
 //! `cli` starts programs; `line` and `portfolio` are the controller; `router` (ingest) and `delivery` (sockets) serve
 //! messages; `code` catches the verification code; `store` is MongoDB; `providers` is Telnyx and Meta over HTTP;
-//! `money` prices; `telemetry` logs and measures; `resources` are the Kubernetes kinds; `domain` holds the words.
+//! `money` prices; `telemetry` logs and measures; `listen` accepts connections; `resources` are the Kubernetes kinds; `domain` holds the words.
 //! `sandbox` plays the two providers for development and may be used by `cli` only.
 
 pub mod cli;
 pub mod code;
 pub mod delivery;
 pub mod domain;
+pub mod listen;
 pub mod line;
 pub mod money;
 pub mod portfolio;
