@@ -1,0 +1,226 @@
+//! Faults that a test plants: which operation, the how manieth call, before or after the effect, and what happens then.
+//!
+//! Decides whether a call that arrives now is hit; never carries the fault out (the server does, since that needs time
+//! and sockets). Each fault counts for itself.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::watch;
+
+/// On which side of the effect a fault strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// The effect does not happen (a held request has its effect after the release).
+    #[default]
+    Before,
+    /// The effect happens, the answer does not arrive as it should.
+    After,
+}
+
+/// What a fault does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Answers with `status`, `headers` and `body`.
+    Status,
+    /// Closes the connection without an answer.
+    Drop,
+    /// Never answers, until the fault is deleted.
+    Hang,
+    /// Waits for the release, then goes on as usual.
+    Hold,
+    /// Waits `delay_ms`, then goes on as usual.
+    Delay,
+}
+
+/// What the control port asks for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Operation name, for example `telnyx.create_number_order`; a trailing `*` matches all that begin so.
+    pub operation: String,
+    /// The how manieth call from now on; 1 is the next.
+    #[serde(default = "one")]
+    pub nth: u64,
+    /// How many calls from there on.
+    #[serde(default = "one")]
+    pub count: u64,
+    /// Side of the effect.
+    #[serde(default)]
+    pub when: When,
+    /// What happens.
+    pub action: Action,
+    /// Only calls whose path, query or body contains this text are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+    /// For `status`; 503 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// For `status`: JSON, or a string that is sent as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Value>,
+    /// For `status`.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub headers: serde_json::Map<String, Value>,
+    /// For `delay`, in real milliseconds; 1000 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// A planted fault and what became of it.
+pub struct Fault {
+    id: u64,
+    plan: Plan,
+    seen: u64,
+    hits: u64,
+    holding: u64,
+    release: watch::Sender<bool>,
+}
+
+/// A fault that strikes one call.
+#[derive(Clone)]
+pub struct Strike {
+    /// Which fault.
+    pub id: u64,
+    /// What it does.
+    pub plan: Plan,
+    /// Becomes true at the release, or at the deletion of the fault.
+    pub released: watch::Receiver<bool>,
+}
+
+impl Strike {
+    /// How the journal calls it.
+    pub fn label(&self) -> String {
+        let when = if self.plan.when == When::Before { "before" } else { "after" };
+        let action = serde_json::to_value(self.plan.action).unwrap_or_default();
+        format!("{when} {} #{}", action.as_str().unwrap_or("?"), self.id)
+    }
+}
+
+/// All faults.
+#[derive(Default)]
+pub struct Faults {
+    next: u64,
+    all: Vec<Fault>,
+}
+
+impl Faults {
+    /// Plants a fault.
+    pub fn plant(&mut self, plan: Plan) -> u64 {
+        self.next += 1;
+        let (release, _) = watch::channel(false);
+        self.all.push(Fault { id: self.next, plan, seen: 0, hits: 0, holding: 0, release });
+        self.next
+    }
+
+    /// Counts a call for every fault on its operation; the oldest fault whose turn it is strikes.
+    pub fn arrive(&mut self, operation: &str, text: impl Fn(&str) -> bool) -> Option<Strike> {
+        let mut strike = None;
+        for fault in &mut self.all {
+            let named = match fault.plan.operation.strip_suffix('*') {
+                Some(prefix) => operation.starts_with(prefix),
+                None => operation == fault.plan.operation,
+            };
+            if !named || fault.plan.contains.as_deref().is_some_and(|part| !text(part)) {
+                continue;
+            }
+            fault.seen += 1;
+            let first = fault.plan.nth.max(1);
+            if strike.is_none() && fault.seen >= first && fault.seen - first < fault.plan.count {
+                fault.hits += 1;
+                let released = fault.release.subscribe();
+                strike = Some(Strike { id: fault.id, plan: fault.plan.clone(), released });
+            }
+        }
+        strike
+    }
+
+    /// Notes that a request begins (+1) or ends (-1) to be held.
+    pub fn hold(&mut self, id: u64, change: i64) {
+        if let Some(fault) = self.all.iter_mut().find(|fault| fault.id == id) {
+            fault.holding = fault.holding.saturating_add_signed(change);
+        }
+    }
+
+    /// Lets what is held go on; later calls that the fault strikes are not held any more.
+    pub fn release(&mut self, id: u64) -> bool {
+        self.all.iter().find(|fault| fault.id == id).map(|fault| fault.release.send_replace(true)).is_some()
+    }
+
+    /// Removes a fault and lets go what it holds.
+    pub fn remove(&mut self, id: u64) -> bool {
+        let found = self.release(id);
+        self.all.retain(|fault| fault.id != id);
+        found
+    }
+
+    /// Removes all faults.
+    pub fn clear(&mut self) {
+        let ids: Vec<u64> = self.all.iter().map(|fault| fault.id).collect();
+        for id in ids {
+            self.remove(id);
+        }
+    }
+
+    /// What became of one fault.
+    pub fn show(&self, id: u64) -> Option<Value> {
+        self.all.iter().find(|fault| fault.id == id).map(view)
+    }
+
+    /// What became of all faults.
+    pub fn list(&self) -> Vec<Value> {
+        self.all.iter().map(view).collect()
+    }
+}
+
+fn view(fault: &Fault) -> Value {
+    serde_json::json!({
+        "id": fault.id, "plan": fault.plan, "seen": fault.seen, "hits": fault.hits, "holding": fault.holding,
+        "released": *fault.release.borrow(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(text: &str) -> Plan {
+        serde_json::from_str(text).expect("a plan")
+    }
+
+    #[test]
+    fn strikes_from_the_nth_call_as_often_as_asked() {
+        let cases = [
+            (r#"{"operation":"a.b","action":"drop"}"#, vec![true, false, false, false]),
+            (r#"{"operation":"a.b","action":"drop","nth":2,"count":2}"#, vec![false, true, true, false]),
+            (r#"{"operation":"a.*","action":"drop","nth":3}"#, vec![false, false, true, false]),
+            (r#"{"operation":"a.c","action":"drop"}"#, vec![false; 4]),
+            (r#"{"operation":"a.b","action":"drop","contains":"x"}"#, vec![false; 4]),
+        ];
+        for (text, expected) in cases {
+            let mut faults = Faults::default();
+            faults.plant(plan(text));
+            let struck: Vec<bool> = (0..4).map(|_| faults.arrive("a.b", |_| false).is_some()).collect();
+            assert_eq!(struck, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_fault_counts_for_itself_and_release_reaches_the_held() {
+        let mut faults = Faults::default();
+        let first = faults.plant(plan(r#"{"operation":"a","action":"hold","when":"after"}"#));
+        let second = faults.plant(plan(r#"{"operation":"a","action":"drop","nth":2}"#));
+        let strike = faults.arrive("a", |_| true).expect("held");
+        assert_eq!((strike.id, *strike.released.borrow()), (first, false));
+        faults.hold(first, 1);
+        assert_eq!(faults.show(first).expect("shown")["holding"], 1);
+        assert!(faults.release(first) && *strike.released.borrow());
+        assert_eq!(faults.arrive("a", |_| true).map(|strike| strike.id), Some(second));
+        assert!(faults.remove(second) && !faults.remove(second));
+    }
+}

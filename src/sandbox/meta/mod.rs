@@ -1,0 +1,163 @@
+//! Meta's Graph API as far as a WABA's numbers need it: endpoints, tokens, proof, fields.
+//!
+//! Source: Meta's OpenAPI file v23, its pages, and public field reports. Any graph version and any id is taken unless
+//! it was declared unknown: a WABA or a business comes to exist when it is first named. Handlers live in the files
+//! beside this one and only change the world they are given.
+
+pub mod errors;
+pub mod fields;
+pub mod names;
+pub mod numbers;
+pub mod profile;
+pub mod registration;
+pub mod tokens;
+pub mod verification;
+pub mod wabas;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::http::{Request, Response};
+use super::world::{Answer, Ctx, Handler, Route, World, find};
+
+/// What Meta knows.
+#[derive(Default)]
+pub struct Graph {
+    /// All numbers of all WABAs.
+    pub lines: Vec<numbers::Line>,
+    /// WABAs that were named so far.
+    pub wabas: std::collections::BTreeMap<String, wabas::Waba>,
+}
+
+impl Graph {
+    /// A number by its id.
+    pub fn line(&self, id: &str) -> Option<&numbers::Line> {
+        self.lines.iter().find(|line| line.id == id)
+    }
+
+    /// Where a number is by its id, or 100/33.
+    pub fn position(&self, id: &str) -> Result<usize, Response> {
+        self.lines.iter().position(|line| line.id == id).ok_or_else(|| errors::no_such_object(id))
+    }
+}
+
+/// All endpoints. `{id}` alone is told apart by what the id is.
+pub const ROUTES: &[Route] = &[
+    r("GET", "debug_token", "meta.debug_token", tokens::debug),
+    r("GET", "{waba}/phone_numbers", "meta.list_numbers", numbers::list),
+    r("POST", "{waba}/phone_numbers", "meta.create_number", numbers::create),
+    r("GET", "{waba}/subscribed_apps", "meta.get_subscribed_apps", wabas::get_subscribed),
+    r("POST", "{waba}/subscribed_apps", "meta.subscribe_app", wabas::subscribe),
+    r("DELETE", "{waba}/subscribed_apps", "meta.unsubscribe_app", wabas::unsubscribe),
+    r("GET", "{app}/subscriptions", "meta.get_app_subscriptions", wabas::get_subscriptions),
+    r("POST", "{app}/subscriptions", "meta.set_app_subscriptions", wabas::set_subscriptions),
+    r("POST", "{number}/request_code", "meta.request_code", verification::request_code),
+    r("POST", "{number}/verify_code", "meta.verify_code", verification::verify_code),
+    r("POST", "{number}/register", "meta.register", registration::register),
+    r("POST", "{number}/deregister", "meta.deregister", registration::deregister),
+    r("GET", "{number}/whatsapp_business_profile", "meta.get_profile", profile::get),
+    r("POST", "{number}/whatsapp_business_profile", "meta.update_profile", profile::update),
+    r("GET", "{number}", "meta.get_number", numbers::get),
+    r("POST", "{number}", "meta.update_number", numbers::update),
+    r("GET", "{waba}", "meta.get_waba", wabas::get),
+    r("GET", "{business}", "meta.get_business", wabas::get_business),
+];
+
+const fn r(method: &'static str, path: &'static str, operation: &'static str, handler: Handler) -> Route {
+    Route { method, path, operation, handler }
+}
+
+/// The endpoint a request means: with any version, with or without a trailing slash.
+pub fn route(world: &World, req: &Request) -> (&'static str, Option<&'static Route>, Vec<String>) {
+    let mut segments = req.segments();
+    if segments.first().is_some_and(|first| is_version(first)) {
+        segments.remove(0);
+    }
+    let by_name = |name: &str| ROUTES.iter().find(|route| route.operation == name);
+    let found = match (req.method.as_str(), segments.as_slice()) {
+        ("GET", [id]) if id != "debug_token" => {
+            let business = *id == world.settings.meta.business_id
+                || world.settings.meta.wabas.values().any(|business| business == id)
+                || req.query("fields").is_some_and(|fields| fields.split(',').any(|f| f == "verification_status"));
+            let name = match (world.meta.line(id), world.meta.wabas.contains_key(id.as_str())) {
+                (Some(_), _) => "meta.get_number",
+                (None, false) if business => "meta.get_business",
+                _ => "meta.get_waba",
+            };
+            by_name(name).map(|route| (route, segments.clone()))
+        }
+        _ => find(ROUTES, &req.method, &segments),
+    };
+    match found {
+        Some((route, params)) => (route.operation, Some(route), params),
+        None => ("meta.unknown", None, Vec::new()),
+    }
+}
+
+fn is_version(text: &str) -> bool {
+    text.strip_prefix('v').and_then(|rest| rest.split_once('.')).is_some_and(|(major, minor)| {
+        [major, minor].iter().all(|part| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit()))
+    })
+}
+
+/// Answers a request.
+pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
+    let (_, route, params) = route(world, req);
+    let ctx = Ctx { req, params: &params, now };
+    let result = tokens::authorise(world, req)
+        .and_then(|()| {
+            let limit = world.settings.meta.requests_per_second;
+            if world.within_rate("meta", limit, now) { Ok(()) } else { Err(errors::too_many_calls()) }
+        })
+        .and_then(|()| match (route, params.first()) {
+            (Some(_), Some(id)) if is_unknown(world, id) => Err(errors::no_such_object(id)),
+            (Some(route), _) => (route.handler)(world, &ctx),
+            (None, _) => Err(errors::unknown_path(&req.path)),
+        });
+    let mut response = result.unwrap_or_else(|refused| refused);
+    let trace = world.numeric(16, "meta.trace");
+    response.headers.extend([
+        ("x-fb-trace-id".to_owned(), trace),
+        ("x-app-usage".to_owned(), r#"{"call_count":1,"total_cputime":1,"total_time":1}"#.to_owned()),
+    ]);
+    response
+}
+
+fn is_unknown(world: &World, id: &str) -> bool {
+    let is_id = !id.is_empty() && id.bytes().all(|c| c.is_ascii_digit());
+    id != "debug_token" && (!is_id || world.settings.meta.unknown_ids.iter().any(|unknown| unknown == id))
+}
+
+/// `{"success": true}`.
+pub fn success() -> Answer {
+    Ok(Response::json(200, &json!({"success": true})))
+}
+
+/// A text parameter; numbers count as text, since forms have nothing else.
+pub fn text(params: &serde_json::Map<String, Value>, name: &str) -> Option<String> {
+    match params.get(name)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}
+
+/// Drops what has left the moving window, and says how many remain.
+pub fn in_window(world_window_s: i64, attempts: &mut Vec<Timestamp>, now: Timestamp) -> usize {
+    let window = SignedDuration::from_secs(world_window_s);
+    attempts.retain(|at| now.duration_since(*at) < window);
+    attempts.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_from_ids() {
+        for (text, expected) in [("v25.0", true), ("v9.0", true), ("v25", false), ("104", false), ("v.0", false)] {
+            assert_eq!(is_version(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Display names: a change is requested, decided later, and takes effect at the next register within 14 days.
+//!
+//! Meta: at most 10 changes in 30 days; the decision comes as the webhook phone_number_name_update, which names the
+//! number by its display form only.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::errors;
+use crate::sandbox::http::Response;
+use crate::sandbox::world::{Effect, World};
+
+/// A requested name.
+#[derive(Debug, Clone)]
+pub struct NewName {
+    /// As requested.
+    pub name: String,
+    /// new_name_status.
+    pub status: String,
+    /// When it is decided.
+    pub due: Timestamp,
+    /// When it was decided.
+    pub decided: Option<Timestamp>,
+}
+
+/// Requests a name for the line at `place`.
+///
+/// # Errors
+/// (#100) for a bad name or too many changes.
+pub fn request(world: &mut World, place: usize, name: &str, now: Timestamp) -> Result<(), Response> {
+    if !(2..=75).contains(&name.chars().count()) {
+        return Err(errors::invalid("Param new_display_name must be between 2 and 75 characters long"));
+    }
+    let line = &mut world.meta.lines[place];
+    if super::in_window(30 * 86_400, &mut line.name_changes, now) >= 10 {
+        return Err(errors::invalid("You have changed the display name too many times. Try again later."));
+    }
+    line.name_changes.push(now);
+    let set = world.settings.meta.name_decision_delay_ms;
+    let due = world.later(now, set, 60_000, "meta.name");
+    world.meta.lines[place].new_name =
+        Some(NewName { name: name.to_owned(), status: "PENDING_REVIEW".to_owned(), due, decided: None });
+    Ok(())
+}
+
+/// Decides what is due.
+pub fn advance(world: &mut World, now: Timestamp) {
+    let decision = world.settings.meta.name_decision.clone();
+    if decision == "PENDING" {
+        return;
+    }
+    let mut webhooks = Vec::new();
+    for line in &mut world.meta.lines {
+        let Some(new) = line.new_name.as_mut().filter(|new| new.decided.is_none() && new.due <= now) else { continue };
+        new.status.clone_from(&decision);
+        new.decided = Some(now);
+        let approved = decision == "APPROVED";
+        webhooks.push(json!({"object": "whatsapp_business_account", "entry": [{"id": line.waba, "time": now.as_second(),
+            "changes": [{"field": "phone_number_name_update", "value": {
+                "display_phone_number": line.digits, "requested_verified_name": new.name,
+                "decision": if approved { "APPROVED" } else { "REJECTED" },
+                "rejection_reason": if approved { None } else { Some("NAME_ENDCLIENT_NOTRELATED") },
+            }}]}]}));
+    }
+    world.outbox.extend(webhooks.into_iter().map(Effect::Webhook));
+}
+
+/// The name that a register at `now` puts into effect: approved, and not older than 14 days.
+pub fn effective(new: Option<&NewName>, now: Timestamp) -> Option<String> {
+    let new = new.filter(|new| new.status == "APPROVED")?;
+    let decided = new.decided?;
+    (now.duration_since(decided) <= SignedDuration::from_hours(14 * 24)).then(|| new.name.clone())
+}

@@ -1,0 +1,126 @@
+//! request_code and verify_code: the code, its life, its budget.
+//!
+//! Public reports: about 10 requests per number in a moving 72 h, then 136024/2388367; 136024 also for a number that is
+//! verified already; 136025 for a wrong or old code. A code lives 10 minutes, is good once, and a newer one voids it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::errors::{self, Refusal};
+use super::{in_window, numbers, success, text};
+use crate::sandbox::speech::Speech;
+use crate::sandbox::world::{Answer, Ctx, Effect, Ring, World};
+
+/// A code under way.
+#[derive(Clone)]
+pub struct Code {
+    /// Six digits.
+    pub code: String,
+    /// VOICE or SMS.
+    pub method: String,
+    /// Language asked for.
+    pub language: String,
+    /// As the person with the phone hears or reads it.
+    pub spoken: String,
+    /// When it was requested.
+    pub at: Timestamp,
+    /// When it is void.
+    pub expires: Timestamp,
+}
+
+fn is_language(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let lower = |part: &[u8]| part.len() == 2 && part.iter().all(u8::is_ascii_lowercase);
+    match bytes.len() {
+        2 => lower(bytes),
+        5 => lower(&bytes[..2]) && bytes[2] == b'_' && bytes[3..].iter().all(u8::is_ascii_uppercase),
+        _ => false,
+    }
+}
+
+fn life(world: &World) -> SignedDuration {
+    match world.settings.meta.code_life_s {
+        Some(seconds) => SignedDuration::from_secs(seconds),
+        None if world.speed > 0.0 => SignedDuration::from_secs(600).mul_f64(world.speed),
+        None => SignedDuration::from_secs(600),
+    }
+}
+
+/// POST /{number}/request_code
+pub fn request_code(world: &mut World, ctx: &Ctx<'_>) -> Answer {
+    let place = world.meta.position(ctx.param(0))?;
+    let params = ctx.req.params();
+    let method = text(&params, "code_method").unwrap_or_default();
+    if !["SMS", "VOICE"].contains(&method.as_str()) {
+        return Err(errors::invalid("Param code_method must be one of {SMS, VOICE}"));
+    }
+    let language = text(&params, "language").unwrap_or_default();
+    if !is_language(&language) {
+        return Err(errors::invalid("Param language must be a language code such as en_US"));
+    }
+    let (window, budget) = (world.settings.meta.budget_window_s, world.settings.meta.code_budget);
+    let line = &mut world.meta.lines[place];
+    if line.code_status == "VERIFIED" || line.status == "CONNECTED" {
+        return Err(Refusal::new(136_024, "Request code error")
+            .user("Couldn't send code", "Request code failed: this phone number is already verified.")
+            .answer());
+    }
+    let before = in_window(window, &mut line.requests, ctx.now);
+    line.requests.push(ctx.now);
+    if before >= budget {
+        return Err(Refusal::new(136_024, "Request code error")
+            .subcode(2_388_367)
+            .user("Request code volume limit", "You have requested a verification code too many times. Try again later.")
+            .answer());
+    }
+    let to = line.digits.clone();
+    let key = format!("{to}/{}", world.next("meta.code"));
+    let code = format!("{:06}", world.dice.below(1_000_000, "code", &key));
+    let speech = Speech::verification(&code, &world.dice, &key);
+    let spoken = match method.as_str() {
+        "VOICE" => speech.heard(0, u64::MAX),
+        _ => format!("WhatsApp code {}-{}", &code[..3], &code[3..]),
+    };
+    let expires = ctx.now.checked_add(life(world)).unwrap_or(Timestamp::MAX);
+    world.meta.lines[place].code = Some(Code { code, method: method.clone(), language, spoken, at: ctx.now, expires });
+    if method == "VOICE" && !world.settings.voice.no_call {
+        let set = world.settings.voice.ring_delay_ms;
+        let after = world.delay(set, 5_000, "voice.ring");
+        let from = format!("+1646{}", world.numeric(7, "voice.caller"));
+        world.outbox.push(Effect::Ring(Ring { to, from, speech, after }));
+    }
+    success()
+}
+
+/// POST /{number}/verify_code
+pub fn verify_code(world: &mut World, ctx: &Ctx<'_>) -> Answer {
+    let place = world.meta.position(ctx.param(0))?;
+    let given = text(&ctx.req.params(), "code").unwrap_or_default();
+    if !numbers::is_six_digits(&given) {
+        return Err(errors::invalid("Param code must match ^[0-9]{6}$"));
+    }
+    let line = &mut world.meta.lines[place];
+    let right = line.code.as_ref().is_some_and(|code| code.code == given && ctx.now < code.expires);
+    if !right {
+        return Err(Refusal::new(136_025, "Verify code error")
+            .user("Couldn't verify code", "The code you entered is incorrect or has expired. Request a new code.")
+            .answer());
+    }
+    line.code = None;
+    line.code_status = "VERIFIED".to_owned();
+    if line.status == "UNVERIFIED" {
+        line.status = "PENDING".to_owned();
+    }
+    success()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_language;
+
+    #[test]
+    fn languages_are_read_with_and_without_a_country() {
+        for (text, good) in [("en_US", true), ("en", true), ("fr_FR", true), ("EN_us", false), ("", false), ("english", false)] {
+            assert_eq!(is_language(text), good, "{text}");
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The three ports, and the way of one request: route, journal, fault before, effect, fault after, answer.
+//!
+//! A request runs in a task of its own: a client that goes away does not take back what it sent, as in the real world.
+//! Only here and in `call` and `webhooks` is anything awaited; the lock is never held across an await.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::faults::{Action, Strike, When};
+use super::http::{Request, Response, pairs};
+use super::world::{Effect, World};
+use super::{call, control, journal, meta, telnyx, webhooks};
+
+const BODY_LIMIT: usize = 128 * 1024 * 1024;
+
+/// What the sandbox is started with.
+pub struct Config {
+    /// Where Telnyx is played; port 0 takes a free one.
+    pub telnyx_addr: SocketAddr,
+    /// Where Meta is played.
+    pub meta_addr: SocketAddr,
+    /// Where the control port is.
+    pub control_addr: SocketAddr,
+    /// Where Meta's webhooks go.
+    pub webhook_url: Option<String>,
+    /// The app's secret: signs webhooks, checks proofs.
+    pub app_secret: Option<SecretString>,
+    /// Factor on delays: 1 as in reality, 0 none.
+    pub speed: f64,
+    /// Seed of all chance.
+    pub seed: u64,
+}
+
+/// What all tasks share.
+pub struct Shared {
+    world: Mutex<World>,
+    /// Fetches TeXML, sends webhooks.
+    pub http: reqwest::Client,
+}
+
+impl Shared {
+    /// The world, brought up to this moment.
+    pub fn world(&self) -> (MutexGuard<'_, World>, Timestamp) {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = world.now();
+        world.advance(now);
+        (world, now)
+    }
+}
+
+/// A running sandbox; it ends when this is dropped.
+pub struct Running {
+    /// Base URL of Telnyx, with `/v2`.
+    pub telnyx: String,
+    /// Base URL of Meta.
+    pub meta: String,
+    /// Base URL of the control port.
+    pub control: String,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+/// Which provider a port plays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Provider {
+    Telnyx,
+    Meta,
+}
+
+/// Opens the three ports and begins to answer.
+///
+/// # Errors
+/// A port that can't be opened, or no HTTP client.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    use anyhow::Context as _;
+    let http = reqwest::Client::builder().no_proxy().build().context("building the HTTP client failed")?;
+    let bind = async |addr: SocketAddr, what: &str| {
+        TcpListener::bind(addr).await.with_context(|| format!("can't listen on {addr} for {what}: choose another --{what}-addr"))
+    };
+    let telnyx = bind(config.telnyx_addr, "telnyx").await?;
+    let meta = bind(config.meta_addr, "meta").await?;
+    let control_listener = bind(config.control_addr, "control").await?;
+    let origin = |listener: &TcpListener| listener.local_addr().map(|addr| format!("http://{addr}"));
+
+    let mut world = World::new(config.seed, config.speed);
+    world.app_secret = config.app_secret;
+    world.webhook_url = config.webhook_url;
+    world.telnyx_origin = origin(&telnyx)?;
+    let stop = CancellationToken::new();
+    let running = Running {
+        telnyx: format!("{}/v2", world.telnyx_origin),
+        meta: origin(&meta)?,
+        control: origin(&control_listener)?,
+        _stop: stop.clone().drop_guard(),
+    };
+    let shared = Arc::new(Shared { world: Mutex::new(world), http });
+    tokio::spawn(listen(telnyx, Provider::Telnyx, shared.clone(), stop.clone()));
+    tokio::spawn(listen(meta, Provider::Meta, shared.clone(), stop.clone()));
+    tokio::spawn(tick(shared.clone(), stop.clone()));
+    tokio::spawn(async move {
+        let served = axum::serve(control_listener, control::router(shared)).with_graceful_shutdown(stop.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the control port ended");
+        }
+    });
+    Ok(running)
+}
+
+/// Lets time pass when nobody asks: orders take effect, names are decided.
+async fn tick(shared: Arc<Shared>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(200)) => run_effects(&shared),
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+async fn listen(listener: TcpListener, provider: Provider, shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let (shared, stop) = (shared.clone(), stop.clone());
+        tokio::spawn(async move {
+            let service = service_fn(move |req| serve(shared.clone(), provider, req));
+            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            tokio::select! {
+                // An error here is a client that went away or a fault that dropped the connection.
+                _ = connection => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+}
+
+/// Makes hyper close the connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is dropped on purpose")]
+struct Dropped;
+
+async fn serve(
+    shared: Arc<Shared>,
+    provider: Provider,
+    req: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Full<Bytes>>, Dropped> {
+    let (parts, body) = req.into_parts();
+    let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else { return Err(Dropped) };
+    let headers = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    let request = Request {
+        method: parts.method.as_str().to_owned(),
+        path: parts.uri.path().to_owned(),
+        query: pairs(parts.uri.query().unwrap_or("")),
+        headers,
+        body: body.to_bytes(),
+    };
+    let answered = tokio::spawn(process(shared, provider, request)).await;
+    let Ok(Some(response)) = answered else { return Err(Dropped) };
+    let mut builder =
+        hyper::Response::builder().status(response.status).header("content-type", response.content_type.as_str());
+    for (name, value) in &response.headers {
+        builder = builder.header(name, value);
+    }
+    builder.body(Full::new(response.body)).map_err(|_| Dropped)
+}
+
+/// The way of one request; None closes the connection.
+async fn process(shared: Arc<Shared>, provider: Provider, req: Request) -> Option<Response> {
+    let (n, strike, latency, operation) = arrive(&shared, provider, &req);
+    if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.when == When::Before) {
+        match carry_out(&shared, strike).await {
+            Carried::GoOn => {}
+            Carried::Answer(response) => return finish(&shared, n, Some(response)),
+            Carried::Drop => return finish(&shared, n, None),
+        }
+    }
+    tokio::time::sleep(latency).await;
+    let response = {
+        let (mut world, now) = shared.world();
+        match provider {
+            Provider::Telnyx => telnyx::answer(&mut world, &req, now),
+            Provider::Meta => meta::answer(&mut world, &req, now),
+        }
+    };
+    run_effects(&shared);
+    if operation == "meta.register" {
+        // Over 15 s were seen; the effect is there before the answer.
+        let slow = {
+            let (mut world, _) = shared.world();
+            let set = world.settings.meta.register_delay_ms;
+            world.delay(set, 3_000, "meta.register")
+        };
+        tokio::time::sleep(slow).await;
+    }
+    if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.when == When::After) {
+        match carry_out(&shared, strike).await {
+            Carried::GoOn => {}
+            Carried::Answer(response) => return finish(&shared, n, Some(response)),
+            Carried::Drop => return finish(&shared, n, None),
+        }
+    }
+    finish(&shared, n, Some(response))
+}
+
+fn arrive(shared: &Shared, provider: Provider, req: &Request) -> (u64, Option<Strike>, Duration, &'static str) {
+    let (mut world, now) = shared.world();
+    let (operation, name) = match provider {
+        Provider::Telnyx => (telnyx::route(req).0, "telnyx"),
+        Provider::Meta => (meta::route(&world, req).0, "meta"),
+    };
+    let text = format!("{} {:?} {}", req.path, req.query, String::from_utf8_lossy(&req.body));
+    let strike = world.faults.arrive(operation, |part| text.contains(part));
+    let query: serde_json::Map<String, Value> =
+        req.query.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
+    let n = world.journal.begin(journal::Entry {
+        n: 0,
+        time: now,
+        provider: name,
+        operation: operation.to_owned(),
+        method: req.method.clone(),
+        path: req.path.clone(),
+        query: (!query.is_empty()).then(|| journal::redact(&Value::Object(query))),
+        status: None,
+        fault: strike.as_ref().map(Strike::label),
+        body: journal::body(req.header("content-type").unwrap_or("application/json"), &req.body),
+        response: Value::Null,
+    });
+    let set = world.settings.latency_ms;
+    let latency = world.delay(set, 150, "latency");
+    (n, strike, latency, operation)
+}
+
+fn finish(shared: &Shared, n: u64, response: Option<Response>) -> Option<Response> {
+    let (mut world, _) = shared.world();
+    let (status, body) = match &response {
+        Some(response) => (Some(response.status), journal::body(&response.content_type, &response.body)),
+        None => (None, Value::Null),
+    };
+    world.journal.end(n, status, body);
+    response
+}
+
+/// What a fault leaves to do.
+pub enum Carried {
+    /// As if nothing was.
+    GoOn,
+    /// Answer with this.
+    Answer(Response),
+    /// No answer at all.
+    Drop,
+}
+
+/// Carries out a fault.
+pub async fn carry_out(shared: &Shared, strike: &Strike) -> Carried {
+    let wait_for_release = async || {
+        shared.world().0.faults.hold(strike.id, 1);
+        let mut released = strike.released.clone();
+        // An error means that the fault is gone, which releases too.
+        let _ = released.wait_for(|released| *released).await;
+        shared.world().0.faults.hold(strike.id, -1);
+    };
+    match strike.plan.action {
+        Action::Drop => Carried::Drop,
+        Action::Delay => {
+            tokio::time::sleep(Duration::from_millis(strike.plan.delay_ms.unwrap_or(1_000))).await;
+            Carried::GoOn
+        }
+        Action::Hold => {
+            wait_for_release().await;
+            Carried::GoOn
+        }
+        Action::Hang => {
+            wait_for_release().await;
+            Carried::Drop
+        }
+        Action::Status => Carried::Answer(planned(strike)),
+    }
+}
+
+fn planned(strike: &Strike) -> Response {
+    let status = strike.plan.status.unwrap_or(503);
+    let mut response = match &strike.plan.body {
+        None => Response::bytes(status, "text/plain; charset=utf-8", Bytes::from_static(b"fault")),
+        Some(Value::String(text)) => Response::bytes(status, "text/html; charset=utf-8", Bytes::from(text.clone())),
+        Some(value) => Response::json(status, value),
+    };
+    for (name, value) in &strike.plan.headers {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if name.eq_ignore_ascii_case("content-type") {
+            response.content_type = value;
+        } else {
+            response.headers.push((name.clone(), value));
+        }
+    }
+    response
+}
+
+/// Starts what handlers have put into the outbox.
+pub fn run_effects(shared: &Arc<Shared>) {
+    let effects = std::mem::take(&mut shared.world().0.outbox);
+    for effect in effects {
+        let shared = shared.clone();
+        match effect {
+            Effect::Ring(ring) => drop(tokio::spawn(async move {
+                tokio::time::sleep(ring.after).await;
+                call::place(&shared, &ring.to, &ring.from, &ring.speech).await;
+            })),
+            Effect::Webhook(body) => drop(tokio::spawn(async move {
+                webhooks::send(&shared, &webhooks::Post::of(&body), None).await;
+            })),
+        }
+    }
+}
+

@@ -1,0 +1,164 @@
+//! Telnyx's API v2 as far as a number's life needs it: the table of endpoints, authentication, envelopes and paging.
+//!
+//! Source: the official OpenAPI file of July 2026 and public field reports. Every key is taken unless it was declared
+//! bad; there is one account. Handlers live in the files beside this one and only change the world they are given.
+
+pub mod account;
+pub mod applications;
+pub mod audio;
+pub mod calls;
+pub mod errors;
+pub mod numbers;
+pub mod orders;
+pub mod recordings;
+pub mod search;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::http::{Request, Response};
+use super::world::{Answer, Ctx, Route, World, find};
+
+/// The state of the account.
+#[derive(Default)]
+pub struct Account {
+    /// What searches have returned, by E.164.
+    pub offers: std::collections::BTreeMap<String, search::Offer>,
+    /// All orders.
+    pub orders: Vec<orders::Order>,
+    /// All numbers, deleted ones too.
+    pub numbers: Vec<numbers::Number>,
+    /// TeXML applications.
+    pub applications: Vec<applications::Application>,
+    /// Recordings and their transcriptions.
+    pub recordings: Vec<recordings::Recording>,
+    /// Call events.
+    pub events: Vec<calls::Event>,
+    /// Detail records.
+    pub records: Vec<calls::Record>,
+}
+
+/// All endpoints. A literal path comes before one with a placeholder in the same place.
+pub const ROUTES: &[Route] = &[
+    r("GET", "country_coverage", "telnyx.list_coverage", search::list_coverage),
+    r("GET", "country_coverage/countries/{country}", "telnyx.get_coverage", search::get_coverage),
+    r("GET", "available_phone_numbers", "telnyx.search_numbers", search::search),
+    r("GET", "regulatory_requirements", "telnyx.list_requirements", orders::requirements),
+    r("POST", "number_orders", "telnyx.create_number_order", orders::create),
+    r("GET", "number_orders", "telnyx.list_number_orders", orders::list),
+    r("GET", "number_orders/{id}", "telnyx.get_number_order", orders::get),
+    r("PATCH", "number_orders/{id}", "telnyx.update_number_order", orders::update),
+    r("GET", "sub_number_orders", "telnyx.list_sub_number_orders", orders::list_sub),
+    r("GET", "sub_number_orders/{id}", "telnyx.get_sub_number_order", orders::get_sub),
+    r("PATCH", "sub_number_orders/{id}", "telnyx.update_sub_number_order", orders::update_sub),
+    r("PATCH", "sub_number_orders/{id}/cancel", "telnyx.cancel_sub_number_order", orders::cancel_sub),
+    r("POST", "sub_number_orders/{id}/requirement_group", "telnyx.attach_requirement_group", orders::attach_group),
+    r("GET", "phone_numbers", "telnyx.list_numbers", numbers::list),
+    r("GET", "phone_numbers/slim", "telnyx.list_numbers_slim", numbers::list_slim),
+    r("GET", "phone_numbers/{id}", "telnyx.get_number", numbers::get),
+    r("PATCH", "phone_numbers/{id}", "telnyx.update_number", numbers::update),
+    r("DELETE", "phone_numbers/{id}", "telnyx.delete_number", numbers::delete),
+    r("GET", "phone_numbers/{id}/voice", "telnyx.get_number_voice", numbers::get_voice),
+    r("PATCH", "phone_numbers/{id}/voice", "telnyx.update_number_voice", numbers::update_voice),
+    r("POST", "texml_applications", "telnyx.create_application", applications::create),
+    r("GET", "texml_applications", "telnyx.list_applications", applications::list),
+    r("GET", "texml_applications/{id}", "telnyx.get_application", applications::get),
+    r("PATCH", "texml_applications/{id}", "telnyx.update_application", applications::update),
+    r("DELETE", "texml_applications/{id}", "telnyx.delete_application", applications::delete),
+    r("GET", "recordings", "telnyx.list_recordings", recordings::list),
+    r("GET", "recordings/{id}", "telnyx.get_recording", recordings::get),
+    r("DELETE", "recordings/{id}", "telnyx.delete_recording", recordings::delete),
+    r("GET", "recording_transcriptions", "telnyx.list_transcriptions", recordings::list_transcriptions),
+    r("GET", "recording_transcriptions/{id}", "telnyx.get_transcription", recordings::get_transcription),
+    r("DELETE", "recording_transcriptions/{id}", "telnyx.delete_transcription", recordings::delete_transcription),
+    r("POST", "ai/audio/transcriptions", "telnyx.speech_to_text", recordings::speech_to_text),
+    r("GET", "call_events", "telnyx.list_call_events", calls::list_events),
+    r("GET", "detail_records", "telnyx.list_detail_records", calls::list_records),
+    r("GET", "balance", "telnyx.get_balance", account::balance),
+    r("GET", "media/{file}", DOWNLOAD, recordings::download),
+];
+
+/// A download link carries its own permission.
+const DOWNLOAD: &str = "telnyx.download_recording";
+
+const fn r(
+    method: &'static str,
+    path: &'static str,
+    operation: &'static str,
+    handler: super::world::Handler,
+) -> Route {
+    Route { method, path, operation, handler }
+}
+
+/// The endpoint a request means: with and without `/v2`.
+pub fn route(req: &Request) -> (&'static str, Option<&'static Route>, Vec<String>) {
+    let mut segments = req.segments();
+    if segments.first().is_some_and(|first| first == "v2") {
+        segments.remove(0);
+    }
+    match find(ROUTES, &req.method, &segments) {
+        Some((route, params)) => (route.operation, Some(route), params),
+        None => ("telnyx.unknown", None, Vec::new()),
+    }
+}
+
+/// Answers a request.
+pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
+    let (_, route, params) = route(req);
+    let ctx = Ctx { req, params: &params, now };
+    let result = authorise(world, req, route.is_some_and(|route| route.operation == DOWNLOAD))
+        .and_then(|()| {
+            let limit = world.settings.telnyx.requests_per_second;
+            if world.within_rate("telnyx", limit, now) { Ok(()) } else { Err(errors::too_many(limit)) }
+        })
+        .and_then(|()| match route {
+            Some(route) => (route.handler)(world, &ctx),
+            None => Err(errors::not_found("The requested resource or URL could not be found.")),
+        });
+    let mut response = result.unwrap_or_else(|refused| refused);
+    let id = world.uuid("telnyx.request");
+    response.headers.push(("x-request-id".to_owned(), id));
+    response
+}
+
+fn authorise(world: &World, req: &Request, signed_link: bool) -> Result<(), Response> {
+    match req.bearer() {
+        _ if signed_link => Ok(()),
+        Some(key) if !world.settings.telnyx.bad_keys.iter().any(|bad| bad == key) => Ok(()),
+        _ => Err(errors::refuse(401, "10009", "Authentication failed", "The required authentication headers were either invalid or not included in the request.")),
+    }
+}
+
+/// `{"data": ...}`.
+pub fn data(status: u16, value: &Value) -> Answer {
+    Ok(Response::json(status, &json!({ "data": value })))
+}
+
+/// One page of `items` with its meta: page[number] from 1, page[size] 20 by default, at most `max`.
+pub fn page(req: &Request, items: &[Value], max: usize) -> Answer {
+    let number = |name: &str, default: usize| req.query(name).map_or(Some(default), |text| text.parse().ok());
+    let (Some(page), Some(size)) = (number("page[number]", 1), number("page[size]", 20)) else {
+        return Err(errors::bad_parameter("page", "page[number] and page[size] must be whole numbers."));
+    };
+    if page == 0 || size == 0 || size > max {
+        return Err(errors::bad_parameter("page[size]", &format!("page[size] must be between 1 and {max}.")));
+    }
+    let slice: Vec<&Value> = items.iter().skip((page - 1).saturating_mul(size)).take(size).collect();
+    let meta = json!({
+        "page_number": page, "page_size": size, "total_pages": items.len().div_ceil(size), "total_results": items.len(),
+    });
+    Ok(Response::json(200, &json!({"data": slice, "meta": meta})))
+}
+
+/// The JSON object in a body.
+pub fn object(req: &Request) -> Result<serde_json::Map<String, Value>, Response> {
+    match req.json() {
+        Some(Value::Object(fields)) => Ok(fields),
+        _ => Err(errors::refuse(400, "10015", "Bad Request", "The body is not a JSON object.")),
+    }
+}
+
+/// A moment as Telnyx writes it.
+pub fn time(at: Timestamp) -> Value {
+    Value::from(format!("{at:.6}"))
+}

@@ -1,0 +1,256 @@
+//! Owned numbers: list, tags, connection, voice settings, and giving a number back.
+//!
+//! Telnyx: PATCH tags replaces the list; filter[phone_number] wants digits; a number appears in the list some time after
+//! its order; DELETE answers with the final state and the rent ends.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::orders::same_reference;
+use super::search::Offer;
+use super::{data, errors, object, page, time};
+use crate::sandbox::http::{Response, digits};
+use crate::sandbox::ledger;
+use crate::sandbox::settings::Price;
+use crate::sandbox::world::{Answer, Ctx, World};
+
+/// A number of the account.
+#[derive(Debug, Clone)]
+pub struct Number {
+    /// Numeric id.
+    pub id: String,
+    /// The number.
+    pub e164: String,
+    /// Type.
+    pub kind: String,
+    /// Country.
+    pub country: String,
+    /// Price it was bought for.
+    pub price: Price,
+    /// active, deleted, ...
+    pub status: String,
+    /// Application that answers.
+    pub connection: Option<String>,
+    /// customer_reference.
+    pub reference: Option<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Voice settings that were changed.
+    pub voice: Value,
+    /// When it was bought.
+    pub created: Timestamp,
+    /// When it changed.
+    pub updated: Timestamp,
+    /// From when on it is listed.
+    pub visible: Timestamp,
+    /// When it was given back.
+    pub deleted_at: Option<Timestamp>,
+}
+
+impl Number {
+    /// A number as it is right after the order.
+    pub fn new(id: String, e164: &str, offer: &Offer, now: Timestamp, visible: Timestamp) -> Self {
+        Self {
+            id,
+            e164: e164.to_owned(),
+            kind: offer.kind.clone(),
+            country: offer.country.clone(),
+            price: offer.price,
+            status: "active".to_owned(),
+            connection: None,
+            reference: None,
+            tags: Vec::new(),
+            voice: json!({}),
+            created: now,
+            updated: now,
+            visible,
+            deleted_at: None,
+        }
+    }
+
+    fn view(&self, record_type: &str, world: &World) -> Value {
+        let connection = self.connection.as_ref();
+        let app = connection.and_then(|id| world.telnyx.applications.iter().find(|app| app.id == *id));
+        json!({
+            "id": self.id, "record_type": record_type, "phone_number": self.e164, "status": self.status,
+            "country_iso_alpha2": self.country, "phone_number_type": self.kind, "connection_id": self.connection,
+            "connection_name": app.map(|app| app.fields["friendly_name"].clone()), "messaging_profile_id": null,
+            "messaging_profile_name": null, "billing_group_id": null, "customer_reference": self.reference,
+            "tags": self.tags, "external_pin": null, "emergency_address_id": null, "emergency_enabled": false,
+            "emergency_status": "disabled", "deletion_lock_enabled": false, "call_forwarding_enabled": false,
+            "call_recording_enabled": false, "caller_id_name_enabled": false, "cnam_listing_enabled": false,
+            "hd_voice_enabled": false, "t38_fax_gateway_enabled": true, "inbound_call_screening": "disabled",
+            "source_type": "number_order", "purchased_at": time(self.created), "activated_at": time(self.created),
+            "created_at": time(self.created), "updated_at": time(self.updated),
+        })
+    }
+}
+
+fn filtered(world: &World, ctx: &Ctx<'_>, record_type: &str) -> Vec<Value> {
+    let req = ctx.req;
+    let settings = &world.settings.telnyx;
+    let tags = req.filters("tag");
+    let mut found: Vec<&Number> = world
+        .telnyx
+        .numbers
+        .iter()
+        .filter(|number| number.deleted_at.is_none() && number.visible <= ctx.now)
+        .filter(|number| tags.iter().all(|tag| number.tags.contains(tag)))
+        // The file: "Non-numerical characters will result in no values being returned".
+        .filter(|number| {
+            req.filter("phone_number").is_none_or(|wanted| {
+                (settings.plus_filter || wanted.bytes().all(|c| c.is_ascii_digit()))
+                    && digits(&number.e164).contains(&digits(wanted))
+            })
+        })
+        .filter(|number| req.filter("status").is_none_or(|status| number.status == status))
+        .filter(|number| req.filter("country_iso_alpha2").is_none_or(|country| number.country == country))
+        .filter(|number| req.filter("connection_id").is_none_or(|id| number.connection.as_deref() == Some(id)))
+        .filter(|number| req.filter_op("number_type", "eq").is_none_or(|kind| number.kind == kind))
+        .filter(|number| req.filter("without_tags") != Some("true") || number.tags.is_empty())
+        .filter(|number| {
+            req.filter("customer_reference")
+                .is_none_or(|wanted| same_reference(number.reference.as_deref(), wanted, settings.exact_reference))
+        })
+        .collect();
+    match req.query("sort") {
+        Some("phone_number") => found.sort_by(|a, b| a.e164.cmp(&b.e164)),
+        Some("purchased_at") => found.sort_by_key(|number| number.created),
+        _ => found.reverse(),
+    }
+    let mut views: Vec<Value> = found.iter().map(|number| number.view(record_type, world)).collect();
+    if settings.pending_listed && tags.is_empty() {
+        views.extend(pending(world, req.filter("phone_number").map(digits)));
+    }
+    views
+}
+
+/// Numbers of orders that are not through yet, where the account lists them.
+fn pending(world: &World, wanted: Option<String>) -> Vec<Value> {
+    let open = world.telnyx.orders.iter().filter(|order| order.is_open());
+    open.flat_map(|order| order.items.iter().map(move |item| (order, item)))
+        .filter(|(_, item)| wanted.as_ref().is_none_or(|wanted| digits(&item.e164).contains(wanted)))
+        .map(|(order, item)| {
+            let id = world.dice.numeric(19, "number.pending", &item.id);
+            let mut number = Number::new(id, &item.e164, &item.offer, order.created, order.created);
+            number.status = "purchase-pending".to_owned();
+            number.view("phone_number", world)
+        })
+        .collect()
+}
+
+/// GET /phone_numbers
+pub fn list(world: &mut World, ctx: &Ctx<'_>) -> Answer {
+    page(ctx.req, &filtered(world, ctx, "phone_number"), 250)
+}
+
+/// GET /phone_numbers/slim: without tags unless asked for.
+pub fn list_slim(world: &mut World, ctx: &Ctx<'_>) -> Answer {
+    let mut found = filtered(world, ctx, "phone_number_slim");
+    for number in found.iter_mut().filter_map(Value::as_object_mut) {
+        if ctx.req.query("include_tags") != Some("true") {
+            number.remove("tags");
+        }
+        if ctx.req.query("include_connection") != Some("true") {
+            number.remove("connection_name");
+        }
+    }
+    page(ctx.req, &found, 250)
+}
+
+fn position(world: &World, id: &str) -> Result<usize, Response> {
+    let shows_deleted = world.settings.telnyx.deleted_answers;
+    let found = world.telnyx.numbers.iter().position(|n| n.id == id && (shows_deleted || n.deleted_at.is_none()));
+    found.ok_or_else(|| errors::not_found("The phone number does not exist."))
+}
+
+/// GET /phone_numbers/{id}
+pub fn get(world: &mut World, ctx: &Ctx<'_>) -> Answer {
+    let place = position(world, ctx.param(0))?;
+    data(200, &world.telnyx.numbers[place].view("phone_number", world))
+}
+
+/// PATCH /phone_numbers/{id}
+pub fn update(world: &mut World, ctx: &Ctx<'_>) -> Answer {
+    let body = object(ctx.req)?;
+    let place = position(world, ctx.param(0))?;
+    if let Some(connection) = body.get("connection_id") {
+        let id = connection.as_str().filter(|id| !id.is_empty()).map(str::to_owned);
+        if let Some(id) = &id
+            && !world.telnyx.applications.iter().any(|app| app.id == *id)
+        {
+            return Err(errors::refuse(422, "85004", "Invalid connection id", "The connection does not exist."));
+        }
+        world.telnyx.numbers[place].connection = id;
+    }
+    let number = &mut world.telnyx.numbers[place];
+    if let Some(tags) = body.get("tags") {
+        let Some(tags) = tags.as_array() else {
+            return Err(errors::at(422, "10027", "Unprocessable entity", "tags must be a list.", "/tags"));
+        };
+        number.tags = tags.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    }
+    if let Some(reference) = body.get("customer_reference") {
+        number.reference = reference.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    }
+    number.updated = ctx.now;
+    data(200, &world.telnyx.numbers[place].view("phone_number", world))
+}
+
+/// DELETE /phone_numbers/{id}
+pub fn delete(world: &mut World, ctx: &Ctx<'_>) -> Answer {
+    let place = position(world, ctx.param(0))?;
+    let number = &mut world.telnyx.numbers[place];
+    if number.deleted_at.is_none() {
+        number.status = "deleted".to_owned();
+        number.deleted_at = Some(ctx.now);
+        number.updated = ctx.now;
+        let (e164, reference, usd) = (number.e164.clone(), number.reference.clone(), number.price.monthly);
+        world.ledger.enter(ledger::Entry {
+            n: 0,
+            time: ctx.now,
+            kind: ledger::Kind::RentStop,
+            phone_number: e164,
+            customer_reference: reference,
+            order_id: None,
+            usd,
+        });
+    }
+    data(200, &world.telnyx.numbers[place].view("phone_number", world))
+}
+
+fn voice(number: &Number) -> Value {
+    let mut settings = json!({
+        "id": number.id, "record_type": "voice_settings", "phone_number": number.e164,
+        "connection_id": number.connection, "customer_reference": number.reference, "tech_prefix_enabled": false,
+        "translated_number": "", "usage_payment_method": "pay-per-minute", "inbound_call_screening": "disabled",
+        "call_forwarding": {"call_forwarding_enabled": false, "forwarding_type": "always", "forwards_to": ""},
+        "call_recording": {"inbound_call_recording_enabled": false, "inbound_call_recording_format": "wav",
+                           "inbound_call_recording_channels": "single"},
+        "cnam_listing": {"cnam_listing_enabled": false, "cnam_listing_details": ""},
+        "emergency": {"emergency_enabled": false, "emergency_address_id": "", "emergency_status": "disabled"},
+        "media_features": {"rtp_auto_adjust_enabled": true, "accept_any_rtp_packets_enabled": false,
+                           "t38_fax_gateway_enabled": true},
+    });
+    for (key, value) in number.voice.as_object().into_iter().flatten() {
+        settings[key] = value.clone();
+    }
+    settings
+}
+
+/// GET /phone_numbers/{id}/voice
+pub fn get_voice(world: &mut World, ctx: &Ctx<'_>) -> Answer {
+    let place = position(world, ctx.param(0))?;
+    data(200, &voice(&world.telnyx.numbers[place]))
+}
+
+/// PATCH /phone_numbers/{id}/voice
+pub fn update_voice(world: &mut World, ctx: &Ctx<'_>) -> Answer {
+    let body = object(ctx.req)?;
+    let place = position(world, ctx.param(0))?;
+    let number = &mut world.telnyx.numbers[place];
+    for (key, value) in body {
+        number.voice[key] = value;
+    }
+    data(200, &voice(&world.telnyx.numbers[place]))
+}
