@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. Exit codes: 0, 1 failed, 2 wrong use or configuration.
 
 pub mod crds;
+pub mod sandbox;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,8 @@ pub struct Cli {
 enum Command {
     /// Print the CustomResourceDefinitions.
     Crds(crds::Args),
+    /// Play Telnyx and Meta on this machine, for development and tests.
+    Sandbox(sandbox::Args),
 }
 
 /// Why a command ended without success.
@@ -38,11 +41,18 @@ impl Failure {
     }
 }
 
+/// Runs a command that needs the asynchronous runtime to its end.
+fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+    runtime.block_on(command).map_err(Failure::failed)
+}
+
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Crds(args) => crds::run(&args),
+        Command::Sandbox(args) => block_on(sandbox::run(args)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

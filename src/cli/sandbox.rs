@@ -6,12 +6,12 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::sandbox::{Config, start};
 
 /// Plays Telnyx and Meta over HTTP on this machine; docs/sandbox.md describes the control port.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where Telnyx is played (its base URL ends in /v2); port 0 takes a free one.
     #[arg(long, env = "TELNYX_ADDR", default_value = "127.0.0.1:4010")]
@@ -26,8 +26,8 @@ pub struct Args {
     #[arg(long, env = "WEBHOOK_URL")]
     webhook_url: Option<String>,
     /// The Meta app's secret: signs webhooks, and requests must then carry the matching appsecret_proof.
-    #[arg(long, env = "APP_SECRET", hide_env_values = true)]
-    app_secret: Option<String>,
+    #[arg(long, env = "APP_SECRET", hide_env_values = true, value_parser = secret)]
+    app_secret: Option<SecretString>,
     /// Reads the app secret from a file instead.
     #[arg(long, env = "APP_SECRET_FILE", conflicts_with = "app_secret")]
     app_secret_file: Option<std::path::PathBuf>,
@@ -37,6 +37,10 @@ pub struct Args {
     /// Seed of everything that looks random; the same seed gives the same run. Left out: a random one.
     #[arg(long, env = "SEED")]
     seed: Option<u64>,
+}
+
+fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -57,7 +61,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         (None, Some(path)) => {
             let text = std::fs::read_to_string(&path)
                 .with_context(|| format!("can't read {}: give the file with the app secret", path.display()))?;
-            Some(text.trim().to_owned())
+            Some(SecretString::from(text.trim()))
         }
         (None, None) => None,
     };
@@ -67,7 +71,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         meta_addr: args.meta_addr,
         control_addr: args.control_addr,
         webhook_url: args.webhook_url,
-        app_secret: app_secret.filter(|secret| !secret.is_empty()).map(SecretString::from),
+        app_secret: app_secret.filter(|secret| !secret.expose_secret().is_empty()),
         speed: args.speed,
         seed,
     })
