@@ -145,7 +145,8 @@ pub(crate) fn by_status(status: u16, effect: Effect, known_shape: bool) -> (Clas
             Reason::PermissionDenied,
             "give the key or token the right to make this call, in the provider's portal",
         ),
-        404 if trusted && effect != Effect::Write => {
+        // Absence is taken as proof by callers, so only the provider itself may say it, not a proxy's page.
+        404 if known_shape && effect != Effect::Write => {
             (Class::Refused, Reason::NotFound, "check the id; the object may have been removed by hand")
         }
         429 => (Class::Throttled, Reason::RateLimited, WAIT),
@@ -194,6 +195,7 @@ mod tests {
             (401, Read, false, ErrorClass::NeedsHuman),
             (403, Write, true, ErrorClass::Unknown),
             (404, Read, true, ErrorClass::Refused),
+            (404, Read, false, ErrorClass::Transient),
             (404, Write, true, ErrorClass::Unknown),
             (302, Read, false, ErrorClass::NeedsHuman),
             (302, Write, false, ErrorClass::Unknown),

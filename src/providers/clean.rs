@@ -22,8 +22,7 @@ pub(crate) fn clean(text: &str, secrets: &[&str]) -> String {
 /// The first characters of a body that should have been JSON.
 pub(crate) fn excerpt(body: &[u8], secrets: &[&str]) -> String {
     // Cleaned before it is cut, so that the cut can't leave half a secret that no longer matches.
-    let head = &body[..body.len().min(4096)];
-    let cleaned = clean(&String::from_utf8_lossy(head), secrets);
+    let cleaned = clean(&String::from_utf8_lossy(body), secrets);
     if cleaned.chars().count() > 120 { cleaned.chars().take(120).chain("...".chars()).collect() } else { cleaned }
 }
 

@@ -11,13 +11,18 @@ mod base_url;
 mod classify;
 mod clean;
 pub mod error;
+pub mod http;
 mod lenient;
 pub mod meta;
 pub mod reason;
+mod refusal;
+mod request;
 pub mod telnyx;
-pub mod transport;
+mod transport;
+#[cfg(test)]
+mod transport_tests;
 
 pub use classify::{Class, Row};
 pub use error::{Effect, ErrorClass, Provider, ProviderError};
+pub use http::{CallHook, Http, ProviderCall, SetupError};
 pub use reason::Reason;
-pub use transport::{CallHook, Http, ProviderCall, SetupError};

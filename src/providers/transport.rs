@@ -4,180 +4,23 @@
 //! happens. URLs with their query, bodies and tokens reach neither logs nor errors. Budgets and buckets per account do not
 //! exist yet; `Transport::attempt` is where a request would wait for one and where an answer's usage would feed it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::base_url::BaseUrl;
-use super::classify::{self, Class, Problem, Row};
+use super::classify::Class;
 use super::clean;
-use super::error::{Effect, Provider, ProviderError};
+use super::error::{Effect, ProviderError};
+use super::http::{CONNECT_TIMEOUT, Http, ProviderCall};
 use super::reason::Reason;
+use super::refusal::{self, Dialect};
+use super::request::{Body, Operation, Request};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
-const MIB: usize = 1024 * 1024;
+/// How often a read is repeated at most.
 const REPEATS: u32 = 2;
-
-/// One finished attempt, for metrics.
-#[derive(Debug, Clone, Copy)]
-pub struct ProviderCall {
-    /// Whose API.
-    pub provider: Provider,
-    /// Our name of the call.
-    pub operation: &'static str,
-    /// 1 for the first attempt.
-    pub attempt: u32,
-    /// From sending to the end of the answer.
-    pub duration: Duration,
-    /// `ok` or the error's class.
-    pub outcome: &'static str,
-    /// HTTP status, if there was an answer.
-    pub http_status: Option<u16>,
-}
-
-/// Called after each attempt.
-pub type CallHook = Arc<dyn Fn(&ProviderCall) + Send + Sync>;
-
-/// The HTTP client could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// No TLS.
-    #[error("cannot set up HTTPS: {0}; check SSL_CERT_FILE and that CA certificates are installed")]
-    Http(String),
-}
-
-/// The HTTP connections of the process; one for all providers and accounts. Cheap to clone.
-#[derive(Clone)]
-pub struct Http {
-    proxied: reqwest::Client,
-    direct: reqwest::Client,
-    hook: Option<CallHook>,
-}
-
-impl Http {
-    /// Sets up both clients: the ordinary one, which honours proxies from the environment, and the one for plain http,
-    /// which never does, since a token may not leave the machine or the cluster unencrypted.
-    pub fn new() -> Result<Self, SetupError> {
-        crate::install_crypto_provider();
-        let builder = || {
-            reqwest::Client::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .user_agent(concat!("clientnumber/", env!("CARGO_PKG_VERSION")))
-        };
-        let setup = |e: reqwest::Error| SetupError::Http(e.to_string());
-        Ok(Self {
-            proxied: builder().build().map_err(setup)?,
-            direct: builder().no_proxy().build().map_err(setup)?,
-            hook: None,
-        })
-    }
-
-    /// With a function that hears of each attempt.
-    pub fn with_hook(mut self, hook: CallHook) -> Self {
-        self.hook = Some(hook);
-        self
-    }
-}
-
-/// A call: its name and what it may do.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Operation {
-    pub(crate) name: &'static str,
-    pub(crate) effect: Effect,
-    pub(crate) timeout: Duration,
-    pub(crate) max_bytes: usize,
-}
-
-impl Operation {
-    pub(crate) const fn read(name: &'static str) -> Self {
-        Self { name, effect: Effect::Read, timeout: TOTAL_TIMEOUT, max_bytes: MIB }
-    }
-
-    /// A read of a list, which may be larger.
-    pub(crate) const fn list(name: &'static str) -> Self {
-        Self { max_bytes: 8 * MIB, ..Self::read(name) }
-    }
-
-    /// A setting that is harmless to repeat.
-    pub(crate) const fn set(name: &'static str) -> Self {
-        Self { effect: Effect::Set, ..Self::read(name) }
-    }
-
-    pub(crate) const fn write(name: &'static str) -> Self {
-        Self { effect: Effect::Write, ..Self::read(name) }
-    }
-
-    /// Meta: register takes over 15 s at times.
-    pub(crate) const fn slow(mut self) -> Self {
-        self.timeout = Duration::from_secs(60);
-        self
-    }
-}
-
-/// What is sent besides the URL.
-pub(crate) enum Body {
-    None,
-    Json(Value),
-    /// multipart/form-data of plain fields.
-    Parts(Vec<(&'static str, String)>),
-}
-
-/// One request.
-pub(crate) struct Request<'a> {
-    pub(crate) operation: Operation,
-    pub(crate) method: Method,
-    pub(crate) path: Vec<&'a str>,
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) body: Body,
-    /// Values in this request that must not come back in an error: a code, a PIN.
-    pub(crate) secrets: Vec<SecretString>,
-}
-
-impl<'a> Request<'a> {
-    pub(crate) fn new(operation: Operation, method: Method, path: &[&'a str]) -> Self {
-        Self { operation, method, path: path.to_vec(), query: Vec::new(), body: Body::None, secrets: Vec::new() }
-    }
-
-    pub(crate) fn get(operation: Operation, path: &[&'a str]) -> Self {
-        Self::new(operation, Method::GET, path)
-    }
-
-    pub(crate) fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.query.push((name.into(), value.into()));
-        self
-    }
-
-    pub(crate) fn json(mut self, body: Value) -> Self {
-        self.body = Body::Json(body);
-        self
-    }
-
-    pub(crate) fn secret(mut self, value: &str) -> Self {
-        self.secrets.push(value.to_owned().into());
-        self
-    }
-}
-
-/// How a provider words errors.
-pub(crate) struct Dialect {
-    pub(crate) provider: Provider,
-    pub(crate) rows: &'static [Row],
-    /// The problems in an error body; empty if it is not the provider's own error object.
-    pub(crate) problems: fn(&[u8]) -> Vec<Problem>,
-    /// How long the headers ask to wait.
-    pub(crate) wait: fn(&HeaderMap) -> Option<Duration>,
-    /// The header with the request id.
-    pub(crate) trace_header: &'static str,
-}
 
 /// The connection to one account.
 pub(crate) struct Transport {
@@ -216,8 +59,7 @@ impl Transport {
         let (operation, secrets) = (request.operation, request.secrets.clone());
         let body = self.send(request).await?;
         serde_json::from_slice(&body).map_err(|_| {
-            let secrets: Vec<&str> = self.secrets.iter().chain(&secrets).map(|s| s.expose_secret()).collect();
-            let start = clean::excerpt(&body, &secrets);
+            let start = clean::excerpt(&body, &self.secrets_with(&secrets));
             self.unreadable(operation, format!("the answer is not the JSON that was expected; it starts with: {start}"))
         })
     }
@@ -242,15 +84,22 @@ impl Transport {
         }
     }
 
+    fn secrets_with<'a>(&'a self, more: &'a [SecretString]) -> Vec<&'a str> {
+        self.secrets.iter().chain(more).map(|s| s.expose_secret()).collect()
+    }
+
     async fn attempt(&self, request: &Request<'_>, number: u32, deadline: Instant) -> Attempt {
         let started = Instant::now();
         let operation = request.operation;
-        let mut trace = None;
+        let mut trace: Option<String> = None;
         let mut status = None;
         let result = match self.exchange(request, deadline, &mut trace, &mut status).await {
             Ok(body) => Attempt::Ok(body),
             Err((error, repeat)) => Attempt::Failed { error, repeat },
         };
+        // What stands in a request id's place is the server's choice.
+        let secrets = self.secrets_with(&request.secrets);
+        let trace = trace.filter(|id| !secrets.iter().any(|secret| id.contains(secret)));
         let outcome = match &result {
             Attempt::Ok(_) => "ok",
             Attempt::Failed { error, .. } => error.class.as_str(),
@@ -297,15 +146,21 @@ impl Transport {
                 (self.error(operation, Class::Transient, Reason::Unreachable, text, what), true)
             } else if error.is_timeout() {
                 let text = format!("no answer within {} s", operation.timeout.as_secs());
-                (self.error(operation, Class::Unclear, Reason::NoAnswer, text, look_up(operation)), false)
+                (
+                    self.error(operation, Class::Unclear, Reason::NoAnswer, text, refusal::look_up(operation.effect)),
+                    false,
+                )
             } else {
                 let text = "the connection broke before the answer was complete".to_owned();
-                (self.error(operation, Class::Unclear, Reason::NoAnswer, text, look_up(operation)), true)
+                (
+                    self.error(operation, Class::Unclear, Reason::NoAnswer, text, refusal::look_up(operation.effect)),
+                    true,
+                )
             }
         };
         let mut response = self.build(request).timeout(time_left).send().await.map_err(lost)?;
         *status = Some(response.status().as_u16());
-        *trace = header(response.headers(), self.dialect.trace_header);
+        *trace = refusal::header(response.headers(), self.dialect.trace_header);
         let (code, headers) = (response.status(), response.headers().clone());
 
         let mut body = Vec::new();
@@ -325,7 +180,19 @@ impl Transport {
             }
             body.extend_from_slice(&chunk);
         }
-        if code.is_success() { Ok(body) } else { Err(self.refusal(request, code, &headers, &body, trace)) }
+        if code.is_success() {
+            Ok(body)
+        } else {
+            {
+                let secrets = self.secrets_with(&request.secrets);
+                let (error, id) = refusal::refusal(self.dialect, operation, code.as_u16(), &headers, &body, &secrets);
+                if id.is_some() {
+                    *trace = id;
+                }
+                let repeat = code.is_server_error() && error.retry_after.is_none();
+                Err((error, repeat))
+            }
+        }
     }
 
     fn build(&self, request: &Request<'_>) -> reqwest::RequestBuilder {
@@ -351,57 +218,9 @@ impl Transport {
         }
     }
 
-    /// The error of an answer that is not a 2xx.
-    fn refusal(
-        &self,
-        request: &Request<'_>,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: &[u8],
-        trace: &mut Option<String>,
-    ) -> (ProviderError, bool) {
-        let operation = request.operation;
-        let secrets: Vec<&str> = self.secrets.iter().chain(&request.secrets).map(|s| s.expose_secret()).collect();
-        let problems = (self.dialect.problems)(body);
-        let (class, reason, what, wait, problem) = match classify::find(self.dialect.rows, operation.name, &problems) {
-            Some((row, problem)) => (row.class, row.reason, row.what_to_do, row.wait, Some(problem)),
-            None => {
-                let (class, reason, what) =
-                    classify::by_status(status.as_u16(), operation.effect, !problems.is_empty());
-                (class, reason, what, None, problems.first())
-            }
-        };
-        let text = match problem {
-            Some(problem) if !problem.text.is_empty() => clean::clean(&problem.text, &secrets),
-            _ if status.is_redirection() => format!("HTTP {}: a redirect", status.as_u16()),
-            _ if body.is_empty() => format!("HTTP {} without a text", status.as_u16()),
-            _ => {
-                let kind = header(headers, CONTENT_TYPE.as_str()).unwrap_or_else(|| "no content type".to_owned());
-                format!(
-                    "HTTP {} ({}) that starts with: {}",
-                    status.as_u16(),
-                    clean::clean(&kind, &secrets),
-                    clean::excerpt(body, &secrets)
-                )
-            }
-        };
-        if let Some(id) = problem.and_then(|p| p.trace.clone()) {
-            *trace = Some(id);
-        }
-        let retry_after = (self.dialect.wait)(headers).or_else(|| retry_after(headers));
-        let mut error = self.error(operation, class, reason, text, what);
-        error.class = class.resolve(operation.effect, retry_after);
-        error.code = problem.and_then(|p| p.code.clone());
-        error.subcode = problem.and_then(|p| p.subcode);
-        error.http_status = Some(status.as_u16());
-        error.retry_after = retry_after;
-        error.policy_wait = wait;
-        (error, status.is_server_error() && retry_after.is_none())
-    }
-
     /// An error for an answer whose content makes no sense.
     pub(crate) fn unreadable(&self, operation: Operation, text: String) -> ProviderError {
-        self.error(operation, Class::Unclear, Reason::UnreadableAnswer, text, look_up(operation))
+        self.error(operation, Class::Unclear, Reason::UnreadableAnswer, text, refusal::look_up(operation.effect))
     }
 
     /// An error of ours, with the class that this call gives it.
@@ -413,48 +232,11 @@ impl Transport {
         message: String,
         what_to_do: &'static str,
     ) -> ProviderError {
-        ProviderError {
-            provider: self.dialect.provider,
-            operation: operation.name,
-            class: class.resolve(operation.effect, None),
-            reason,
-            code: None,
-            subcode: None,
-            http_status: None,
-            message,
-            what_to_do,
-            retry_after: None,
-            policy_wait: None,
-        }
+        refusal::error(self.dialect.provider, operation, class, reason, message, what_to_do)
     }
 
     /// Host of the base URL, for messages.
     pub(crate) fn host(&self) -> String {
         self.base.join(&[]).host_str().unwrap_or("").to_owned()
     }
-}
-
-fn look_up(operation: Operation) -> &'static str {
-    match operation.effect {
-        Effect::Write => "the outcome is looked up by itself before anything is repeated; nothing to do now",
-        Effect::Read | Effect::Set => "nothing to do now; it is tried again by itself",
-    }
-}
-
-fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(|value| value.chars().take(80).collect())
-}
-
-/// `Retry-After` in seconds or as a date; at most a day.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    const DAY: Duration = Duration::from_secs(24 * 3600);
-    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let at = super::lenient::timestamp(text)?;
-            Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or(Duration::ZERO)
-        }
-    };
-    Some(wait.min(DAY))
 }

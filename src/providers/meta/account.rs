@@ -8,7 +8,7 @@ use serde_json::json;
 use super::types::{Business, SubscribedApp, TokenInfo, Waba};
 use super::{Client, ProviderError};
 use crate::domain::{BusinessId, WabaId};
-use crate::providers::transport::{Operation, Request};
+use crate::providers::request::{Operation, Request};
 
 impl Client {
     /// `GET /{waba}`.

@@ -13,10 +13,10 @@ use crate::providers::classify::Class::{NeedsHuman, Refused, Throttled, Transien
 use crate::providers::classify::{Problem, Row};
 use crate::providers::error::Provider;
 use crate::providers::reason::Reason;
-use crate::providers::transport::Dialect;
+use crate::providers::refusal::Dialect;
 
 /// How Meta words errors.
-pub(super) static DIALECT: Dialect =
+pub(in crate::providers) static DIALECT: Dialect =
     Dialect { provider: Provider::Meta, rows: TABLE, problems, wait: regain_access, trace_header: "x-fb-trace-id" };
 
 const ADD: &[&str] = &["create_phone_number"];
@@ -41,7 +41,6 @@ pub static TABLE: &[Row] = &[
     Row::new("136024", Transient, Reason::CodeServersUnavailable, "nothing to do now; Meta's servers for codes are away, it is tried again by itself").says(&["temporarily unavailable", "try again in some time", "wait 1 hour"]).wait(HOUR),
     Row::new("136024", Refused, Reason::CodeRequestRefused, "nothing to do now; the number is read again by itself, since Meta also answers this way when it is verified already").wait(HOUR),
     Row::new("136025", Refused, Reason::WrongCode, "nothing to do: the code was wrong or too old, a new one is asked for by itself when the budget allows"),
-    Row::new("100", Refused, Reason::WrongCode, "nothing to do: Meta does not take this code, a new one is asked for by itself when the budget allows").only(&["verify_code"]).says(&["code"]),
     Row::new("100", NeedsHuman, Reason::NotEligible, "read the number's state in WhatsApp Manager: Meta won't verify it now").only(CODE).says(&["not eligible"]),
     // Registering.
     Row::new("133000", Refused, Reason::DeregisterIncomplete, "nothing to do: the number is deregistered again by itself, then registered"),
@@ -101,6 +100,8 @@ pub static TABLE: &[Row] = &[
     Row::new("131016", Unclear, Reason::ProviderUnavailable, "nothing to do now; the service is overloaded, it is looked at again by itself"),
     Row::new("131057", Transient, Reason::ProviderUnavailable, AGAIN).wait(60),
     Row::new("131000-139999", Unclear, Reason::Unclassified, "read Meta's message; the outcome is looked up by itself"),
+    // The code is all that verify_code is given: what is wrong with the call is wrong with the code.
+    Row::new("100", Refused, Reason::WrongCode, "nothing to do: Meta does not take this code, a new one is asked for by itself when the budget allows").only(&["verify_code"]),
     // What is left of 100 is the form of a call. For a read it is ours; for an effect nothing was done.
     Row::new("100", NeedsHuman, Reason::InvalidRequest, "correct what Meta's message names in the manifest or the Portfolio; if it names nothing of yours, report it to the maintainers of the controller"),
 ];
@@ -152,4 +153,100 @@ fn regain_access(headers: &HeaderMap) -> Option<Duration> {
         .filter_map(|entry| entry.get("estimated_time_to_regain_access")?.as_u64())
         .max()?;
     (minutes > 0).then(|| Duration::from_secs(minutes.min(24 * 60) * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::error::{ErrorClass, ProviderError};
+    use crate::providers::refusal::refusal;
+    use crate::providers::request::Operation;
+
+    fn answer(operation: Operation, status: u16, code: u32, subcode: Option<u32>, text: &str) -> ProviderError {
+        let mut body = serde_json::json!({"error": {"message": "M", "type": "OAuthException", "code": code,
+            "error_user_msg": text, "is_transient": false, "fbtrace_id": "AbCdEf0123456789xyz"}});
+        if let Some(subcode) = subcode {
+            body["error"]["error_subcode"] = subcode.into();
+        }
+        refusal(&DIALECT, operation, status, &HeaderMap::new(), body.to_string().as_bytes(), &[]).0
+    }
+
+    #[test]
+    fn outcomes_that_the_pipeline_tells_apart() {
+        use ErrorClass::{NeedsHuman, Refused, Transient, Unknown};
+        let [read, code, verify, register, deregister, add] = [
+            Operation::read("phone_number"),
+            Operation::write("request_code"),
+            Operation::write("verify_code"),
+            Operation::write("register"),
+            Operation::write("deregister"),
+            Operation::write("create_phone_number"),
+        ];
+        let slow = ErrorClass::Throttled { retry_after: None };
+        const BURNT: &str =
+            "This number is registered to an existing WhatsApp account. To use this number, disconnect it";
+        const NAME: &str = "Your display name could not be processed";
+        for (operation, status, number, subcode, text, class, reason) in [
+            (code, 400, 136_024, Some(2_388_367), "x", slow, Reason::CodeVolumeLimit),
+            (code, 400, 136_024, Some(2_388_091), "x", Transient, Reason::CodeServersUnavailable),
+            (code, 400, 136_024, None, "This number is already verified", Refused, Reason::AlreadyVerified),
+            (code, 400, 136_024, None, "You have requested a code too many times", slow, Reason::CodeVolumeLimit),
+            (code, 400, 136_024, None, "servers temporarily unavailable", Transient, Reason::CodeServersUnavailable),
+            (code, 400, 136_024, None, "x", Refused, Reason::CodeRequestRefused),
+            (code, 422, 100, None, "Phone number is not eligible for verification", NeedsHuman, Reason::NotEligible),
+            (verify, 400, 136_025, None, "x", Refused, Reason::WrongCode),
+            (verify, 400, 100, None, "Invalid parameter", Refused, Reason::WrongCode),
+            (register, 400, 133_000, None, "x", Refused, Reason::DeregisterIncomplete),
+            (register, 400, 133_004, None, "x", Transient, Reason::ProviderUnavailable),
+            (register, 400, 133_005, None, "x", NeedsHuman, Reason::PinMismatch),
+            (register, 400, 133_006, None, "x", Refused, Reason::NeedsVerification),
+            (register, 400, 133_008, None, "x", NeedsHuman, Reason::PinBlocked),
+            (register, 400, 133_009, None, "x", slow, Reason::PinBlocked),
+            (register, 400, 133_010, None, "x", Refused, Reason::NotRegistered),
+            (register, 400, 133_015, None, "x", Transient, Reason::RecentlyDeleted),
+            (register, 400, 133_016, None, "x", slow, Reason::RegisterLimit),
+            (register, 400, 100, Some(2_388_001), BURNT, Refused, Reason::NumberBurnt),
+            (register, 400, 100, Some(2_388_001), NAME, Transient, Reason::NameNotReady),
+            (register, 400, 100, Some(2_388_001), "x", Unknown, Reason::NameNotReady),
+            (register, 400, 100, None, BURNT, Refused, Reason::NumberBurnt),
+            (register, 400, 100, None, "not available for SMB businesses", NeedsHuman, Reason::BusinessAppNumber),
+            (register, 400, 131_031, None, "x", NeedsHuman, Reason::AccountLocked),
+            (deregister, 400, 100, Some(2_207_051), "x", Refused, Reason::NotRegistered),
+            (add, 409, 100, None, "already registered", Refused, Reason::AlreadyAdded),
+            (add, 403, 200, Some(1_349_175), "Phone number limit exceeded", NeedsHuman, Reason::NumberCapReached),
+            (add, 400, 100, None, "Phone number limit exceeded", NeedsHuman, Reason::NumberCapReached),
+            (add, 400, 200_000, None, "limit of numbers", NeedsHuman, Reason::NumberCapReached),
+            (add, 400, 200_000, None, "x", NeedsHuman, Reason::NotEligible),
+            (add, 429, 4, Some(2_446_080), "x", slow, Reason::RateLimited),
+            (add, 400, 1, None, "x", Unknown, Reason::ProviderUnavailable),
+            (add, 400, 424_242, None, "x", Unknown, Reason::Unclassified),
+            (read, 400, 424_242, None, "x", Transient, Reason::Unclassified),
+            (read, 401, 190, Some(463), "x", NeedsHuman, Reason::TokenInvalid),
+            (read, 400, 190, None, "x", NeedsHuman, Reason::TokenInvalid),
+            (read, 400, 100, Some(33), "Unsupported get request", Refused, Reason::NotFound),
+            (read, 400, 80_008, None, "x", slow, Reason::RateLimited),
+            (read, 500, 2, None, "x", Transient, Reason::ProviderUnavailable),
+            (read, 403, 294, None, "x", NeedsHuman, Reason::PermissionDenied),
+        ] {
+            let error = answer(operation, status, number, subcode, text);
+            assert_eq!((error.class, error.reason), (class, reason), "{} {number} {subcode:?} {text}", operation.name);
+            assert!(!error.to_string().contains("AbCdEf"), "the trace id changes with each answer: {error}");
+        }
+    }
+
+    #[test]
+    fn texts_details_and_waits() {
+        let body =
+            br#"{"error":{"message":"(#133008) Too many","code":133008,"error_data":{"details":"Wait 6 hours"}}}"#;
+        let (error, _) = refusal(&DIALECT, Operation::write("register"), 400, &HeaderMap::new(), body, &[]);
+        assert_eq!(error.provider_text(), "Meta: (#133008) Too many: Wait 6 hours (133008)");
+        let mut headers = HeaderMap::new();
+        let usage =
+            r#"{"104":[{"type":"whatsapp_business_management","call_count":100,"estimated_time_to_regain_access":7}]}"#;
+        headers.insert("x-business-use-case-usage", usage.parse().unwrap());
+        let (error, _) = refusal(&DIALECT, Operation::read("waba"), 400, &headers, br#"{"error":{"code":80008}}"#, &[]);
+        assert_eq!(error.class, ErrorClass::Throttled { retry_after: Some(Duration::from_secs(420)) });
+        let wait = answer(Operation::write("register"), 400, 133_016, None, "").policy_wait;
+        assert_eq!(wait, Some(Duration::from_secs(72 * 3600)));
+    }
 }

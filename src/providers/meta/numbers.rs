@@ -7,13 +7,14 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::types::{CodeMethod, PhoneNumber, Profile};
-use super::{Client, ProviderError};
+use super::types::{PhoneNumber, Profile};
+use super::words::CodeMethod;
+use super::{Client, ProviderError, drop_unknown_field};
 use crate::domain::{E164, OtpCode, PhoneNumberId, Pin, WabaId};
 use crate::providers::classify::Class;
 use crate::providers::lenient;
 use crate::providers::reason::Reason;
-use crate::providers::transport::{Operation, Request};
+use crate::providers::request::{Operation, Request};
 
 /// All fields that we use. `health_status` is asked for on a single number only.
 const FIELDS: &str = "id,display_phone_number,verified_name,name_status,new_display_name,new_name_status,\
@@ -25,7 +26,14 @@ impl Client {
     /// `GET /{waba}/phone_numbers`, all pages. Meta has no filter on the number: compare [`PhoneNumber::number`].
     pub async fn phone_numbers(&self, waba: &WabaId) -> Result<Vec<PhoneNumber>, ProviderError> {
         const CALL: Operation = Operation::list("list_phone_numbers");
-        let entries = self.all(CALL, &[waba.as_str(), "phone_numbers"], Some(FIELDS)).await?;
+        let path = [waba.as_str(), "phone_numbers"];
+        let mut fields = FIELDS.to_owned();
+        let entries = loop {
+            match self.all(CALL, &path, Some(&fields)).await {
+                Err(error) if drop_unknown_field(&mut fields, &error) => {}
+                other => break other?,
+            }
+        };
         let count = entries.len();
         let numbers: Vec<PhoneNumber> = lenient::items(Value::Array(entries));
         if numbers.len() == count {
@@ -41,11 +49,14 @@ impl Client {
     pub async fn phone_number(&self, id: &PhoneNumberId) -> Result<Option<PhoneNumber>, ProviderError> {
         const CALL: Operation = Operation::read("phone_number");
         let path = self.path(&[id.as_str()]);
-        let request = Request::get(CALL, &path).query("fields", format!("{FIELDS},health_status"));
-        match self.transport().json(request).await {
-            Ok(number) => Ok(Some(number)),
-            Err(error) if error.is(Reason::NotFound) => Ok(None),
-            Err(error) => Err(error),
+        let mut fields = format!("{FIELDS},health_status");
+        loop {
+            match self.transport().json(Request::get(CALL, &path).query("fields", fields.clone())).await {
+                Ok(number) => return Ok(Some(number)),
+                Err(error) if error.is(Reason::NotFound) => return Ok(None),
+                Err(error) if drop_unknown_field(&mut fields, &error) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 

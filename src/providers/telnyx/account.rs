@@ -3,12 +3,13 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::types::{Balance, Coverage, NumberKind};
+use super::types::{Balance, Coverage};
+use super::words::NumberKind;
 use super::{Client, ProviderError};
 use crate::domain::{Country, Usd};
 use crate::providers::lenient;
 use crate::providers::reason::Reason;
-use crate::providers::transport::{Operation, Request};
+use crate::providers::request::{Operation, Request};
 
 impl Client {
     /// `GET /balance`. Negative amounts become 0: nothing can be bought either way.

@@ -13,10 +13,10 @@ use crate::providers::classify::Class::{NeedsHuman, Refused, Transient, Unclear}
 use crate::providers::classify::{Problem, Row};
 use crate::providers::error::Provider;
 use crate::providers::reason::Reason;
-use crate::providers::transport::Dialect;
+use crate::providers::refusal::Dialect;
 
 /// How Telnyx words errors.
-pub(super) static DIALECT: Dialect =
+pub(in crate::providers) static DIALECT: Dialect =
     Dialect { provider: Provider::Telnyx, rows: TABLE, problems, wait: rate_limit_reset, trace_header: "x-request-id" };
 
 const ORDER: &[&str] = &["create_order"];
@@ -32,6 +32,8 @@ const BY_ID: &[&str] = &[
     "cancel_sub_order",
     "transcription",
 ];
+/// An id of the wrong form must not pass for a number that was given back.
+const READ_BY_ID: &[&str] = &["order", "number_by_id", "recording", "coverage"];
 const AGAIN: &str = "nothing to do now; it is tried again by itself";
 const NEXT: &str = "nothing to do: another number is chosen by itself";
 const PAY: &str = "add money to the Telnyx account (Portal: Billing), then request a retry";
@@ -70,7 +72,7 @@ pub static TABLE: &[Row] = &[
     Row::new("10032", NeedsHuman, Reason::NoCoverage, "Telnyx knows no such type of number there: take it out of number.acquire.types, or use number.existing").only(SEARCH),
     // By id: gone is gone.
     Row::new("10005", Refused, Reason::NotFound, "nothing to do: the object is not there (any more)").only(BY_ID),
-    Row::new("10006", Refused, Reason::NotFound, "check the id: Telnyx knows no such object").only(BY_ID),
+    Row::new("10006", Refused, Reason::NotFound, "check the id: Telnyx knows no such object").only(READ_BY_ID),
     // The form of a call.
     Row::new("10002", NeedsHuman, Reason::InvalidPhoneNumber, "correct the phone number: Telnyx does not accept it"),
     Row::new("10004", NeedsHuman, Reason::InvalidRequest, "report this to the maintainers of the controller: a parameter that Telnyx wants is missing"),
@@ -114,7 +116,8 @@ pub static TABLE: &[Row] = &[
     Row::new("40008", Unclear, Reason::ProviderUnavailable, "read the message: it is what Meta told Telnyx; it is looked at again by itself"),
 ];
 
-const NO_COVERAGE: &str =
+/// For refusals of a search that no row knows.
+pub(super) const NO_COVERAGE: &str =
     "Telnyx does not offer numbers of this form there: use number.existing, or ask Telnyx support";
 
 /// `{"errors":[{code, title, detail, source: {pointer, parameter}}]}`.
@@ -152,4 +155,87 @@ fn rate_limit_reset(headers: &HeaderMap) -> Option<Duration> {
         return None;
     }
     number("x-ratelimit-reset").map(|seconds| Duration::from_secs(seconds.min(3600)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::error::{ErrorClass, ProviderError};
+    use crate::providers::refusal::refusal;
+    use crate::providers::request::Operation;
+
+    fn answer(operation: Operation, status: u16, code: &str, detail: &str, pointer: &str) -> ProviderError {
+        let body = serde_json::json!({"errors": [{"code": code, "title": "Not sold", "detail": detail,
+            "source": {"pointer": pointer}, "meta": {"url": "https://developers.telnyx.com"}}]});
+        refusal(&DIALECT, operation, status, &HeaderMap::new(), body.to_string().as_bytes(), &[]).0
+    }
+
+    #[test]
+    fn outcomes_that_the_pipeline_tells_apart() {
+        use ErrorClass::{NeedsHuman, Refused, Transient, Unknown};
+        let order = Operation::write("create_order");
+        let search = Operation::list("search");
+        let read = Operation::read("order");
+        let release = Operation::write("release_number");
+        let throttled = ErrorClass::Throttled { retry_after: None };
+        for (operation, status, code, detail, pointer, class, reason) in [
+            (order, 400, "85000", "", "", Refused, Reason::SearchNeeded),
+            (order, 422, "85000", "", "", Refused, Reason::SearchNeeded),
+            (order, 409, "85001", "", "", Refused, Reason::NumberTaken),
+            (order, 400, "10015", "x", "/phone_numbers/0", Refused, Reason::NumberTaken),
+            (order, 400, "10015", "The number is no longer available", "", Refused, Reason::NumberTaken),
+            (order, 400, "10015", "x", "/connection_id", Unknown, Reason::InvalidRequest),
+            (order, 422, "10027", "x", "", Unknown, Reason::Unclassified),
+            (order, 422, "85004", "x", "", NeedsHuman, Reason::InvalidConnection),
+            (order, 402, "20100", "x", "", NeedsHuman, Reason::InsufficientFunds),
+            (order, 403, "20100", "x", "", NeedsHuman, Reason::InsufficientFunds),
+            (order, 422, "20100", "x", "", NeedsHuman, Reason::InsufficientFunds),
+            (order, 403, "20012", "x", "", NeedsHuman, Reason::AccountRestricted),
+            (order, 403, "10038", "x", "", NeedsHuman, Reason::AccountRestricted),
+            (order, 401, "10009", "x", "", NeedsHuman, Reason::TokenInvalid),
+            (order, 500, "10007", "x", "", Unknown, Reason::ProviderUnavailable),
+            (order, 504, "10008", "x", "", Unknown, Reason::NoAnswer),
+            (order, 409, "10036", "x", "", Unknown, Reason::BeingProcessed),
+            (order, 418, "77777", "x", "", Unknown, Reason::Unclassified),
+            (order, 429, "10011", "x", "", throttled, Reason::RateLimited),
+            (order, 422, "10011", "x", "", Unknown, Reason::Unclassified),
+            (read, 422, "10011", "x", "", Transient, Reason::Unclassified),
+            (read, 404, "10005", "x", "", Refused, Reason::NotFound),
+            (read, 500, "10007", "x", "", Transient, Reason::ProviderUnavailable),
+            (search, 400, "10015", "x", "", NeedsHuman, Reason::NoCoverage),
+            (search, 404, "10005", "x", "", NeedsHuman, Reason::NoCoverage),
+            (search, 422, "10032", "x", "", NeedsHuman, Reason::NoCoverage),
+            (search, 401, "10009", "x", "", NeedsHuman, Reason::TokenInvalid),
+            (release, 404, "10005", "x", "", Refused, Reason::NotFound),
+            (release, 400, "10006", "x", "", NeedsHuman, Reason::InvalidRequest),
+        ] {
+            let error = answer(operation, status, code, detail, pointer);
+            assert_eq!((error.class, error.reason), (class, reason), "{} {status} {code} {detail}", operation.name);
+        }
+    }
+
+    #[test]
+    fn texts_and_waits() {
+        let error = answer(Operation::write("create_order"), 409, "85001", "The number is gone.", "");
+        assert_eq!(error.provider_text(), "Telnyx: Not sold: The number is gone. (85001)");
+        let mut headers = HeaderMap::new();
+        headers.insert("x-ratelimit-reset", "9".parse().unwrap());
+        assert_eq!(rate_limit_reset(&headers), None, "there is something left");
+        headers.insert("x-ratelimit-remaining", "0".parse().unwrap());
+        assert_eq!(rate_limit_reset(&headers), Some(Duration::from_secs(9)));
+        assert!(problems(b"<html>").is_empty() && problems(br#"{"error": "x"}"#).is_empty());
+    }
+
+    #[test]
+    fn every_code_of_the_documents_has_a_row() {
+        let codes = "10002 10004 10005 10006 10007 10008 10009 10010 10012 10015 10016 10017 10021 10027 10031 10032 10035 \
+             10036 10037 10038 10039 20012 20013 20014 20015 20016 20017 20100 20201 40008 85000 85001 85002 85003 85004 \
+             85005 85006 85007 85008 90015 90018 90020 90034 90054 75000 75599";
+        for code in codes.split_whitespace() {
+            let error = answer(Operation::read("anything"), 400, code, "", "");
+            assert!(!error.what_to_do.is_empty());
+            let problem = [Problem { code: Some(code.to_owned()), ..Problem::default() }];
+            assert!(crate::providers::classify::find(TABLE, "anything", &problem).is_some(), "{code}");
+        }
+    }
 }

@@ -8,9 +8,13 @@ mod account;
 pub mod errors;
 mod numbers;
 mod orders;
+#[cfg(test)]
+mod tests;
 mod types;
 mod voice;
+mod words;
 
+use std::fmt;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -21,12 +25,15 @@ use serde_json::Value;
 use super::base_url::BaseUrl;
 use super::classify::Class;
 use super::error::ProviderError;
+use super::http::Http;
 use super::lenient;
 use super::reason::Reason;
-use super::transport::{Http, Operation, Request, Transport};
+use super::request::{Operation, Request};
+use super::transport::Transport;
 use crate::domain::Invalid;
 
 pub use types::*;
+pub use words::*;
 
 /// Largest page that Telnyx gives.
 const PAGE_SIZE: usize = 250;
@@ -116,6 +123,12 @@ impl Client {
             return Err(self.transport.unreadable(operation, text));
         }
         Ok(readable)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("telnyx::Client").field("host", &self.transport.host()).finish_non_exhaustive()
     }
 }
 

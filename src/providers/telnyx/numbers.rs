@@ -7,7 +7,7 @@ use super::types::{NumberUpdate, OwnedNumber, TexmlApplication};
 use super::{Client, ProviderError};
 use crate::domain::{CustomerReference, E164};
 use crate::providers::reason::Reason;
-use crate::providers::transport::{Operation, Request};
+use crate::providers::request::{Operation, Request};
 
 const LIST: Operation = Operation::list("list_numbers");
 
@@ -65,7 +65,8 @@ impl Client {
     pub(super) async fn delete(&self, operation: Operation, path: &[&str]) -> Result<(), ProviderError> {
         match self.transport.send(Request::new(operation, Method::DELETE, path)).await {
             Ok(_) => Ok(()),
-            Err(error) if error.is(Reason::NotFound) || error.http_status == Some(404) => Ok(()),
+            // Only Telnyx's own "not found": a proxy's 404 must not pass for a number that costs nothing any more.
+            Err(error) if error.is(Reason::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -7,11 +7,16 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::types::{Candidate, Order};
-use super::{Client, ProviderError};
+use super::{Client, ProviderError, errors};
 use crate::domain::{Country, CustomerReference, E164, NumberType, Usd};
+use crate::providers::classify::Class;
+use crate::providers::error::ErrorClass;
 use crate::providers::lenient;
 use crate::providers::reason::Reason;
-use crate::providers::transport::{Operation, Request};
+use crate::providers::request::{Operation, Request};
+
+/// More orders of one reference than any line ever needs; each costs a call to read.
+const MAX_ORDERS: usize = 100;
 
 impl Client {
     /// `GET /available_phone_numbers`, once for each type in order of preference, with at most `limit` (1 to 100) each.
@@ -52,7 +57,19 @@ impl Client {
             .query("filter[phone_number_type]", kind.as_str())
             .query("filter[features]", "voice")
             .query("filter[limit]", limit.to_string());
-        let data: Vec<Value> = self.data(request).await?;
+        let data: Vec<Value> = match self.data(request).await {
+            Ok(data) => data,
+            Err(mut error) => {
+                // Which code means "no coverage" is not documented; what is known of it is one of these statuses.
+                let blamed = matches!(error.http_status, Some(400 | 404 | 422)) && error.code.is_some();
+                if blamed && matches!(error.reason, Reason::Unclassified | Reason::NotFound) {
+                    error.reason = Reason::NoCoverage;
+                    error.class = ErrorClass::NeedsHuman;
+                    error.what_to_do = errors::NO_COVERAGE;
+                }
+                return Err(error);
+            }
+        };
         Ok(data.iter().filter_map(|item| candidate(item, kind)).collect())
     }
 
@@ -85,9 +102,17 @@ impl Client {
     /// read by its id.
     pub async fn orders_by_reference(&self, reference: &CustomerReference) -> Result<Vec<Order>, ProviderError> {
         let filters = [("filter[customer_reference]", reference.to_string())];
-        let listed: Vec<Order> = self.all(Operation::list("list_orders"), &["number_orders"], &filters).await?;
+        const CALL: Operation = Operation::list("list_orders");
+        let listed: Vec<Order> = self.all(CALL, &["number_orders"], &filters).await?;
+        let plausible: Vec<&Order> = listed.iter().filter(|o| o.reference.is_none() || o.is_of(reference)).collect();
+        if plausible.len() > MAX_ORDERS {
+            let text = format!("{} orders may bear the reference {reference}", plausible.len());
+            let what =
+                "look at the orders in the Telnyx portal: one line should have a handful; nothing is bought meanwhile";
+            return Err(self.transport.error(CALL, Class::NeedsHuman, Reason::AnswerTooLarge, text, what));
+        }
         let mut orders = Vec::new();
-        for entry in listed.iter().filter(|order| order.reference.is_none() || order.is_of(reference)) {
+        for entry in plausible {
             if let Some(order) = self.order(&entry.id).await? {
                 if order.is_of(reference) {
                     orders.push(order);

@@ -9,13 +9,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::types::{CallEvent, CallEventKind, Recording, Transcription};
+use super::types::{CallEvent, Recording, Transcription};
+use super::words::CallEventKind;
 use super::{Client, ProviderError};
 use crate::domain::{E164, Pii};
 use crate::providers::classify::Class;
 use crate::providers::lenient;
 use crate::providers::reason::Reason;
-use crate::providers::transport::{Body, Operation, Request};
+use crate::providers::request::{Body, Operation, Request};
 
 const RECORDINGS: Operation = Operation::list("list_recordings");
 const TRANSCRIPTIONS: Operation = Operation::list("list_transcriptions");

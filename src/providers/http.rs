@@ -1,0 +1,75 @@
+//! The process's HTTP connections and what metrics hear of each attempt.
+//!
+//! Redirects are never followed, since the token would go with them; nothing is repeated below us; plain http never goes
+//! through a proxy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::Provider;
+
+/// A connection stands within this time, or not at all.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One finished attempt, for metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct ProviderCall {
+    /// Whose API.
+    pub provider: Provider,
+    /// Our name of the call.
+    pub operation: &'static str,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// From sending to the end of the answer.
+    pub duration: Duration,
+    /// `ok` or the error's class.
+    pub outcome: &'static str,
+    /// HTTP status, if there was an answer.
+    pub http_status: Option<u16>,
+}
+
+/// Called after each attempt.
+pub type CallHook = Arc<dyn Fn(&ProviderCall) + Send + Sync>;
+
+/// The HTTP client could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// No TLS.
+    #[error("cannot set up HTTPS: {0}; check SSL_CERT_FILE and that CA certificates are installed")]
+    Http(String),
+}
+
+/// The HTTP connections of the process; one for all providers and accounts. Cheap to clone.
+#[derive(Clone)]
+pub struct Http {
+    pub(crate) proxied: reqwest::Client,
+    pub(crate) direct: reqwest::Client,
+    pub(crate) hook: Option<CallHook>,
+}
+
+impl Http {
+    /// Sets up both clients: the ordinary one, which honours proxies from the environment, and the one for plain http,
+    /// which never does, since a token may not leave the machine or the cluster unencrypted.
+    pub fn new() -> Result<Self, SetupError> {
+        crate::install_crypto_provider();
+        let builder = || {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .user_agent(concat!("clientnumber/", env!("CARGO_PKG_VERSION")))
+        };
+        let setup = |e: reqwest::Error| SetupError::Http(e.to_string());
+        Ok(Self {
+            proxied: builder().build().map_err(setup)?,
+            direct: builder().no_proxy().build().map_err(setup)?,
+            hook: None,
+        })
+    }
+
+    /// With a function that hears of each attempt.
+    pub fn with_hook(mut self, hook: CallHook) -> Self {
+        self.hook = Some(hook);
+        self
+    }
+}

@@ -1,0 +1,122 @@
+//! From an answer that is not a 2xx to a [`ProviderError`]. Pure, so that every code, status, header and odd body is
+//! tested by tables.
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+
+use super::classify::{self, Class, Problem, Row};
+use super::clean;
+use super::error::{Effect, Provider, ProviderError};
+use super::reason::Reason;
+use super::request::Operation;
+
+/// How a provider words errors.
+pub(crate) struct Dialect {
+    pub(crate) provider: Provider,
+    pub(crate) rows: &'static [Row],
+    /// The problems in an error body; empty if it is not the provider's own error object.
+    pub(crate) problems: fn(&[u8]) -> Vec<Problem>,
+    /// How long the headers ask to wait.
+    pub(crate) wait: fn(&HeaderMap) -> Option<Duration>,
+    /// The header with the request id.
+    pub(crate) trace_header: &'static str,
+}
+
+/// The error of an answer, and the provider's request id if its body names one (for the log only).
+pub(crate) fn refusal(
+    dialect: &Dialect,
+    operation: Operation,
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    secrets: &[&str],
+) -> (ProviderError, Option<String>) {
+    let problems = (dialect.problems)(body);
+    let row = classify::find(dialect.rows, operation.name, &problems);
+    let (class, reason, what, policy_wait, problem) = match row {
+        Some((row, problem)) => (row.class, row.reason, row.what_to_do, row.wait, Some(problem)),
+        None => {
+            let (class, reason, what) = classify::by_status(status, operation.effect, !problems.is_empty());
+            (class, reason, what, None, problems.first())
+        }
+    };
+    let message = match problem {
+        Some(problem) if !problem.text.is_empty() => clean::clean(&problem.text, secrets),
+        _ if (300..=399).contains(&status) => format!("HTTP {status}: a redirect"),
+        _ if body.is_empty() => format!("HTTP {status} without a text"),
+        _ => {
+            let kind = header(headers, CONTENT_TYPE.as_str()).unwrap_or_else(|| "no content type".to_owned());
+            let kind = clean::clean(&kind, secrets);
+            format!("HTTP {status} ({kind}) that starts with: {}", clean::excerpt(body, secrets))
+        }
+    };
+    let retry_after = (dialect.wait)(headers).or_else(|| retry_after(headers));
+    let refusal = ProviderError {
+        class: class.resolve(operation.effect, retry_after),
+        code: problem.and_then(|p| p.code.clone()).filter(|code| is_code(code, secrets)),
+        subcode: problem.and_then(|p| p.subcode),
+        http_status: Some(status),
+        retry_after,
+        policy_wait,
+        ..error(dialect.provider, operation, class, reason, message, what)
+    };
+    (refusal, problem.and_then(|p| p.trace.clone()))
+}
+
+/// An error without an answer.
+pub(crate) fn error(
+    provider: Provider,
+    operation: Operation,
+    class: Class,
+    reason: Reason,
+    message: String,
+    what_to_do: &'static str,
+) -> ProviderError {
+    ProviderError {
+        provider,
+        operation: operation.name,
+        class: class.resolve(operation.effect, None),
+        reason,
+        code: None,
+        subcode: None,
+        http_status: None,
+        message,
+        what_to_do,
+        retry_after: None,
+        policy_wait: None,
+    }
+}
+
+/// A code is short and plain; anything else that stands in its place is not shown.
+fn is_code(code: &str, secrets: &[&str]) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
+    code.len() <= 24 && code.bytes().all(plain) && !secrets.iter().any(|secret| code.contains(secret))
+}
+
+/// What happens next after an unclear answer.
+pub(crate) fn look_up(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Write => "the outcome is looked up by itself before anything is repeated; nothing to do now",
+        Effect::Read | Effect::Set => "nothing to do now; it is tried again by itself",
+    }
+}
+
+/// A header's text, shortened.
+pub(crate) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(|value| value.chars().take(80).collect())
+}
+
+/// `Retry-After` in seconds or as a date; at most a day.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let at = super::lenient::timestamp(text)?;
+            Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or(Duration::ZERO)
+        }
+    };
+    Some(wait.min(DAY))
+}

@@ -1,0 +1,91 @@
+//! One request to a provider, before it is sent: the call's name, its effect and bounds, its parts.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::error::Effect;
+
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+const MIB: usize = 1024 * 1024;
+
+/// A call: its name and what it may do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operation {
+    pub(crate) name: &'static str,
+    pub(crate) effect: Effect,
+    pub(crate) timeout: Duration,
+    pub(crate) max_bytes: usize,
+}
+
+impl Operation {
+    pub(crate) const fn read(name: &'static str) -> Self {
+        Self { name, effect: Effect::Read, timeout: TOTAL_TIMEOUT, max_bytes: MIB }
+    }
+
+    /// A read of a list, which may be larger.
+    pub(crate) const fn list(name: &'static str) -> Self {
+        Self { max_bytes: 8 * MIB, ..Self::read(name) }
+    }
+
+    /// A setting that is harmless to repeat.
+    pub(crate) const fn set(name: &'static str) -> Self {
+        Self { effect: Effect::Set, ..Self::read(name) }
+    }
+
+    pub(crate) const fn write(name: &'static str) -> Self {
+        Self { effect: Effect::Write, ..Self::read(name) }
+    }
+
+    /// Meta: register takes over 15 s at times.
+    pub(crate) const fn slow(mut self) -> Self {
+        self.timeout = Duration::from_secs(60);
+        self
+    }
+}
+
+/// What is sent besides the URL.
+pub(crate) enum Body {
+    None,
+    Json(Value),
+    /// multipart/form-data of plain fields.
+    Parts(Vec<(&'static str, String)>),
+}
+
+/// One request.
+pub(crate) struct Request<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) method: Method,
+    pub(crate) path: Vec<&'a str>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) body: Body,
+    /// Values in this request that must not come back in an error: a code, a PIN.
+    pub(crate) secrets: Vec<SecretString>,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(operation: Operation, method: Method, path: &[&'a str]) -> Self {
+        Self { operation, method, path: path.to_vec(), query: Vec::new(), body: Body::None, secrets: Vec::new() }
+    }
+
+    pub(crate) fn get(operation: Operation, path: &[&'a str]) -> Self {
+        Self::new(operation, Method::GET, path)
+    }
+
+    pub(crate) fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn json(mut self, body: Value) -> Self {
+        self.body = Body::Json(body);
+        self
+    }
+
+    pub(crate) fn secret(mut self, value: &str) -> Self {
+        self.secrets.push(value.to_owned().into());
+        self
+    }
+}
