@@ -1,7 +1,10 @@
 //! The command line: one file a subcommand. Exit codes: 0, 1 failed, 2 wrong use or configuration.
 
 pub mod crds;
+pub mod revoke;
 pub mod sandbox;
+pub mod settings;
+pub mod token;
 
 use std::process::ExitCode;
 
@@ -21,6 +24,10 @@ enum Command {
     Crds(crds::Args),
     /// Play Telnyx and Meta on this machine, for development and tests.
     Sandbox(sandbox::Args),
+    /// Print a recruiter's token for trying things, signed with the HS256 secret.
+    Token(token::Args),
+    /// Cut connections and refuse their tokens.
+    Revoke(revoke::Args),
 }
 
 /// Why a command ended without success.
@@ -53,6 +60,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Crds(args) => crds::run(&args),
         Command::Sandbox(args) => block_on(sandbox::run(args)),
+        Command::Token(args) => token::run(&args),
+        Command::Revoke(args) => revoke::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -157,6 +157,14 @@ impl Door {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// For the accept loop.
+    pub fn router(&self) -> axum::Router {
+        let door = self.clone();
+        axum::Router::new().fallback(move |request: axum::extract::Request| {
+            std::future::ready(door.handle(request).map(axum::body::Body::new))
+        })
+    }
+
     /// Answers a request of the socket port. The accept loop must serve connections with upgrades.
     pub fn handle<B: Send + 'static>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         let origin = request.headers().get(header::ORIGIN).cloned();

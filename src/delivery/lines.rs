@@ -5,6 +5,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::domain::CompanyId;
+use crate::router::RouteTable;
 use crate::store::{Route, RouteState};
 
 /// One line in `welcome` and `lines`.
@@ -26,6 +27,16 @@ pub trait Lines: Send + Sync + 'static {
     fn of(&self, company: &CompanyId) -> Vec<Route>;
     /// Changes with every change of any route.
     fn changes(&self) -> watch::Receiver<u64>;
+}
+
+impl Lines for RouteTable {
+    fn of(&self, company: &CompanyId) -> Vec<Route> {
+        self.lines_of(company).iter().map(|route| Route::clone(route)).collect()
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.subscribe()
+    }
 }
 
 /// What clients are told, in a stable order.
