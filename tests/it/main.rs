@@ -1,0 +1,6 @@
+//! All integration tests in one binary, so that they share one build and one control plane. One module a subject.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod testbed;
