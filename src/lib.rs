@@ -8,10 +8,11 @@
 
 pub mod cli;
 pub mod code;
+pub mod controller;
 pub mod delivery;
 pub mod domain;
-pub mod listen;
 pub mod line;
+pub mod listen;
 pub mod money;
 pub mod portfolio;
 pub mod providers;
@@ -20,6 +21,7 @@ pub mod router;
 pub mod sandbox;
 pub mod store;
 pub mod telemetry;
+mod test_switches;
 
 /// Installs ring as the process-wide TLS provider. Call once, first thing in `main` and in tests that speak TLS:
 /// rustls refuses to choose by itself when several crates could bring one.

@@ -1,25 +1,33 @@
 //! The command line: one file a subcommand. Exit codes: 0, 1 failed, 2 wrong use or configuration.
 
+pub mod controller;
 pub mod crds;
 pub mod revoke;
 pub mod sandbox;
 pub mod settings;
+mod shutdown;
 pub mod token;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::telemetry::logs;
+
 /// One WhatsApp number per client company, declared in Kubernetes.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "clientnumber", version, propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    logs: LogArgs,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
+    /// Run the controller: makes each ClientNumber's line.
+    Controller(Box<controller::Args>),
     /// Print the CustomResourceDefinitions.
     Crds(crds::Args),
     /// Play Telnyx and Meta on this machine, for development and tests.
@@ -49,15 +57,32 @@ impl Failure {
 }
 
 /// Runs a command that needs the asynchronous runtime to its end.
-fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failure> {
+fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(command).map_err(Failure::failed)
+}
+
+/// How a long-running command logs.
+#[derive(clap::Args)]
+struct LogArgs {
+    /// What is logged: a level, or levels by module as in info,clientnumber::line=debug. Content of messages, tokens and
+    /// codes are logged at no level.
+    #[arg(long, env = "RUST_LOG", default_value = "info", global = true, value_name = "FILTER")]
+    log: String,
+    /// How a log line looks.
+    #[arg(long, env = "LOG_FORMAT", default_value = "text", global = true, value_name = "FORMAT")]
+    log_format: logs::LogFormat,
+}
+
+fn with_logs(args: &LogArgs) -> Result<(), Failure> {
+    logs::init(args.log_format, &args.log).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Controller(args) => with_logs(&cli.logs).and_then(|()| controller::run(*args)),
         Command::Crds(args) => crds::run(&args),
         Command::Sandbox(args) => block_on(sandbox::run(args)),
         Command::Token(args) => token::run(&args),

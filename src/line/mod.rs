@@ -1,1 +1,213 @@
 //! The line controller: one ClientNumber from apply to Ready, and back.
+//!
+//! One pass: finalizer -> spec -> suspended? -> Portfolio ready? -> retry gate -> `plan` -> ONE step -> save status ->
+//! events -> requeue. The steps are the files of this folder: acquire, link, verify, route, register, keep, release.
+//! Nothing here sleeps: a step that waits for a provider says when to look again.
+
+mod acquire;
+pub mod budget;
+pub mod context;
+pub mod error;
+pub mod events;
+mod gate;
+mod keep;
+mod link;
+pub mod pass;
+pub mod plan;
+pub mod purchase;
+mod register;
+mod release;
+mod route;
+pub mod spec;
+pub mod status;
+mod verify;
+pub mod views;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+
+use crate::resources::ClientNumber;
+use crate::resources::client_number::RetryStatus;
+use crate::resources::names::{ANNOTATION_RETRY, LINE_FINALIZER};
+use crate::resources::reasons::Reason;
+use context::Context;
+use error::{StepError, verdict};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use pass::Pass;
+use plan::{Step, plan};
+use spec::LineSpec;
+use status::{Overlay, Progress, State};
+
+/// When to look again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// At once: the next step can follow.
+    Now,
+    /// After a time.
+    After(Duration),
+}
+
+/// What a step found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Where the line is.
+    pub progress: Progress,
+    /// When to look again.
+    pub next: Next,
+}
+
+impl Outcome {
+    /// The step is finished; the next one follows at once.
+    pub fn advanced(step: Step) -> Self {
+        Self { progress: Progress::working(step, Reason::InProgress, "goes on with the next step"), next: Next::Now }
+    }
+
+    /// Waiting.
+    pub fn wait(progress: Progress, after: Duration) -> Self {
+        Self { progress, next: Next::After(after) }
+    }
+}
+
+/// What a step comes to.
+pub type StepResult = Result<Outcome, StepError>;
+
+/// One pass over one line.
+pub async fn reconcile(seen: Arc<ClientNumber>, ctx: Arc<Context>) -> Result<Action, StepError> {
+    let api: Api<ClientNumber> = Api::namespaced(ctx.client.clone(), &seen.namespace().unwrap_or_default());
+    // The copy that woke us may be older than our own last write.
+    let Some(line) = api.get_opt(&seen.name_any()).await? else { return Ok(Action::await_change()) };
+    if line.metadata.deletion_timestamp.is_some() {
+        return release::reconcile(line, &ctx).await;
+    }
+    let line =
+        if line.finalizers().iter().any(|f| f == LINE_FINALIZER) { line } else { add_finalizer(&api, &line).await? };
+    let spec = match LineSpec::of(&line) {
+        Ok(spec) => spec,
+        Err(invalid) => {
+            let progress = Progress::stalled(current(&line), Reason::InvalidSpec, invalid.to_string());
+            pass::save(&ctx, &line, &progress, &Overlay::None, |_| ()).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    let entry = match gate::admit(&line, &spec, &ctx).await? {
+        gate::Admission::Entered(portfolio, account) => (portfolio, account),
+        gate::Admission::Waits { progress, overlay, after } => {
+            pass::save(&ctx, &line, &progress, &overlay, |_| ()).await?;
+            return Ok(requeue(&ctx, after));
+        }
+    };
+    if let Some(rest) = gate::retry_gate(&line, ctx.clock.now()) {
+        return Ok(Action::requeue(rest));
+    }
+    let line = if line.status.as_ref().is_none_or(|s| s.conditions.is_empty()) {
+        let first = Progress::working(Step::Acquire, Reason::InProgress, "work on the line begins");
+        pass::save(&ctx, &line, &first, &Overlay::None, |_| ()).await?
+    } else {
+        line
+    };
+    let mut pass = Pass { ctx: &ctx, line, spec, portfolio: entry.0, account: entry.1, overlay: Overlay::None };
+    run_step(&mut pass).await
+}
+
+async fn run_step(pass: &mut Pass<'_>) -> Result<Action, StepError> {
+    let step = plan(&pass.status());
+    if pass.ctx.read_only && step != Step::Keep {
+        let progress = Progress::stalled(
+            step,
+            Reason::ReadOnly,
+            format!("would go on with the step {}; start the controller without --read-only to let it", step.as_str()),
+        );
+        pass.save(&progress, |_| ()).await?;
+        return Ok(Action::await_change());
+    }
+    let started = pass.ctx.clock.monotonic();
+    let result = match step {
+        Step::Acquire => acquire::run(pass).await,
+        Step::Link => link::run(pass).await,
+        Step::Verify => verify::run(pass).await,
+        Step::Route => route::run(pass).await,
+        Step::Register => register::run(pass).await,
+        Step::Keep => keep::run(pass).await,
+    };
+    pass.ctx.metrics.step(step.as_str(), pass.ctx.clock.monotonic().duration_since(started));
+    match result {
+        Ok(outcome) => {
+            let retry = retry_token(&pass.line);
+            // A step that is finished says nothing of its own: the next one will.
+            if outcome.next != Next::Now || outcome.progress.state == State::Stalled {
+                pass.save(&outcome.progress, |status| handled(&mut status.retry, retry)).await?;
+            }
+            Ok(match outcome.next {
+                Next::Now => Action::requeue(Duration::ZERO),
+                Next::After(after) => requeue(pass.ctx, after),
+            })
+        }
+        Err(error) => failed(pass, step, &error).await,
+    }
+}
+
+/// Shows an error and says when the step is tried again.
+async fn failed(pass: &mut Pass<'_>, step: Step, error: &StepError) -> Result<Action, StepError> {
+    let Some(verdict) = verdict(step, error) else { return Ok(requeue(pass.ctx, Duration::from_millis(200))) };
+    tracing::info!(line = %pass.spec.name, step = step.as_str(), error = %error, "a step did not succeed; it is tried again");
+    let ctx = pass.ctx;
+    let attempts = pass.status().retry.map_or(0, |r| r.attempts) + i32::from(verdict.failure);
+    let backoff = ctx.policy.backoff(u32::try_from(attempts.saturating_sub(1)).unwrap_or(0));
+    let wait = ctx.jitter(verdict.wait.map_or(backoff, |asked| asked.max(backoff)));
+    let next = Time(ctx.clock.now() + wait);
+    let retry = retry_token(&pass.line);
+    let message = verdict.progress.message.clone();
+    pass.line = pass::save(ctx, &pass.line, &verdict.progress, &pass.overlay.clone(), |status| {
+        let state = status.retry.get_or_insert_with(RetryStatus::default);
+        state.attempts = attempts;
+        state.next_retry_at = Some(next);
+        state.last_error = Some(message);
+        handled(&mut status.retry, retry);
+    })
+    .await?;
+    Ok(Action::requeue(wait))
+}
+
+fn requeue(ctx: &Context, after: Duration) -> Action {
+    Action::requeue(ctx.jitter(after))
+}
+
+/// The step that the line is at, for what is shown before any step runs.
+fn current(line: &ClientNumber) -> Step {
+    plan(&line.status.clone().unwrap_or_default())
+}
+
+fn retry_token(line: &ClientNumber) -> Option<String> {
+    line.annotations().get(ANNOTATION_RETRY).cloned()
+}
+
+/// Notes that a wish to look again now was granted.
+fn handled(retry: &mut Option<RetryStatus>, token: Option<String>) {
+    if token.is_some() {
+        retry.get_or_insert_with(RetryStatus::default).handled_request = token;
+    }
+}
+
+async fn add_finalizer(api: &Api<ClientNumber>, line: &ClientNumber) -> Result<ClientNumber, StepError> {
+    let mut finalizers = line.finalizers().to_vec();
+    finalizers.push(LINE_FINALIZER.into());
+    // With resourceVersion, so that another writer's finalizer can't be lost.
+    let patch = serde_json::json!({"metadata": {"resourceVersion": line.resource_version(), "finalizers": finalizers}});
+    match api.patch(&line.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+        Err(kube::Error::Api(status)) if status.is_conflict() => Err(StepError::Moved),
+        other => Ok(other?),
+    }
+}
+
+/// When a pass that failed on its own writes is tried again.
+pub fn on_error(_: Arc<ClientNumber>, error: &StepError, ctx: Arc<Context>) -> Action {
+    let wait = match error {
+        StepError::Moved => Duration::from_millis(200),
+        _ => ctx.policy.backoff(1),
+    };
+    Action::requeue(ctx.jitter(wait))
+}

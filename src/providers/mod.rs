@@ -10,6 +10,7 @@ mod open_enum;
 mod base_url;
 mod classify;
 mod clean;
+mod document;
 pub mod error;
 pub mod http;
 mod lenient;
@@ -23,6 +24,7 @@ mod transport;
 mod transport_tests;
 
 pub use classify::{Class, Row};
+pub use document::DocumentError;
 pub use error::{Effect, ErrorClass, Provider, ProviderError};
 pub use http::{CallHook, Http, ProviderCall, SetupError};
 pub use reason::Reason;

@@ -438,6 +438,12 @@ pub struct VerificationStatus {
     /// The last clientnumber.dev/call-requested-at that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled_call_request: Option<String>,
+    /// Until when the code that was asked for last may still be handed in; absent: none is awaited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_expires_at: Option<Time>,
+    /// When Meta accepted the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Time>,
     /// Recordings that were there before the code was asked for: the carrier's ids. They don't count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known_recordings: Vec<String>,
@@ -453,6 +459,9 @@ pub struct RegistrationStatus {
     /// The name that the line was registered with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registered_name: Option<String>,
+    /// When the registration was seen at Meta.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_at: Option<Time>,
 }
 
 /// What Meta said of the line.

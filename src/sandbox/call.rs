@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::faults::{Strike, When};
 use super::http::digits;
+use super::journal;
 use super::server::{Carried, Shared, carry_out};
 use super::speech::Speech;
 use super::telnyx::calls::{Event, Facts, Record};
@@ -18,7 +19,6 @@ use super::telnyx::recordings::{Recording, Transcription};
 use super::telnyx::time;
 use super::voice::{self, Verdict};
 use super::world::{World, add};
-use super::journal;
 
 /// What became of a call.
 #[derive(Debug, Clone, Serialize)]
@@ -170,7 +170,11 @@ async fn fetch(http: &reqwest::Client, url: &str, method: &str, call: &Facts) ->
         ("ConnectionId", &call.connection),
     ];
     let request = if method == "get" { http.get(url).query(&fields) } else { http.post(url).form(&fields) };
-    let answer = request.timeout(Duration::from_secs(10)).send().await.map_err(|error| format!("not reachable: {}", error.without_url()))?;
+    let answer = request
+        .timeout(Duration::from_secs(10))
+        .send()
+        .await
+        .map_err(|error| format!("not reachable: {}", error.without_url()))?;
     if !answer.status().is_success() {
         return Err(format!("HTTP {}", answer.status().as_u16()));
     }
@@ -210,7 +214,14 @@ fn record_call(world: &mut World, call: &Facts, cause: &str, lasts_ms: u64) {
     world.telnyx.records.push(Record { visible, started: now, to: call.to.clone(), value });
 }
 
-fn keep(shared: &Shared, call: Facts, recording: &voice::Recording, started: Timestamp, millis: u64, text: String) -> String {
+fn keep(
+    shared: &Shared,
+    call: Facts,
+    recording: &voice::Recording,
+    started: Timestamp,
+    millis: u64,
+    text: String,
+) -> String {
     let (mut world, now) = shared.world();
     let id = world.uuid("recording");
     let set = world.settings.voice.recording_delay_ms;
@@ -221,7 +232,11 @@ fn keep(shared: &Shared, call: Facts, recording: &voice::Recording, started: Tim
     let transcription = wanted.map(str::to_owned).map(|language| Transcription {
         id: world.uuid("transcription"),
         // A machine that listens for another language writes down no English digits.
-        text: if world.settings.voice.transcription == "ok" && language.starts_with("en") { text.clone() } else { String::new() },
+        text: if world.settings.voice.transcription == "ok" && language.starts_with("en") {
+            text.clone()
+        } else {
+            String::new()
+        },
         visible: add(visible, completed.duration_since(visible).unsigned_abs() / 2),
         completed,
         deleted: false,

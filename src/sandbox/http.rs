@@ -82,9 +82,11 @@ impl Request {
         if kind.starts_with("application/x-www-form-urlencoded") {
             all.extend(pairs(&String::from_utf8_lossy(&self.body)).into_iter().map(|(k, v)| (k, Value::String(v))));
         } else if kind.starts_with("multipart/form-data") {
-            all.extend(self.multipart().into_iter().filter_map(|part| {
-                Some((part.name, Value::String(String::from_utf8(part.data.to_vec()).ok()?)))
-            }));
+            all.extend(
+                self.multipart()
+                    .into_iter()
+                    .filter_map(|part| Some((part.name, Value::String(String::from_utf8(part.data.to_vec()).ok()?)))),
+            );
         } else if let Some(Value::Object(body)) = self.json() {
             all.extend(body);
         }

@@ -154,10 +154,16 @@ mod tests {
     fn secrets_are_left_out_and_error_codes_stay() {
         let cases = [
             (json!({"code": "123456"}), json!({"code": "000000"})),
-            (json!({"pin": "123456", "messaging_product": "whatsapp"}), json!({"pin": "000000", "messaging_product": "whatsapp"})),
+            (
+                json!({"pin": "123456", "messaging_product": "whatsapp"}),
+                json!({"pin": "000000", "messaging_product": "whatsapp"}),
+            ),
             (json!({"error": {"code": 136024}}), json!({"error": {"code": 136024}})),
             (json!({"errors": [{"code": "85001"}]}), json!({"errors": [{"code": "85001"}]})),
-            (json!({"data": [{"transcription_text": "Verification code is"}]}), json!({"data": [{"transcription_text": "***"}]})),
+            (
+                json!({"data": [{"transcription_text": "Verification code is"}]}),
+                json!({"data": [{"transcription_text": "***"}]}),
+            ),
             (json!({"access_token": "t", "a": [1]}), json!({"access_token": "***", "a": [1]})),
         ];
         for (given, expected) in cases {

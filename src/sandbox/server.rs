@@ -85,7 +85,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     use anyhow::Context as _;
     let http = reqwest::Client::builder().no_proxy().build().context("building the HTTP client failed")?;
     let bind = async |addr: SocketAddr, what: &str| {
-        TcpListener::bind(addr).await.with_context(|| format!("can't listen on {addr} for {what}: choose another --{what}-addr"))
+        TcpListener::bind(addr)
+            .await
+            .with_context(|| format!("can't listen on {addr} for {what}: choose another --{what}-addr"))
     };
     let telnyx = bind(config.telnyx_addr, "telnyx").await?;
     let meta = bind(config.meta_addr, "meta").await?;
@@ -108,7 +110,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     tokio::spawn(listen(meta, Provider::Meta, shared.clone(), stop.clone()));
     tokio::spawn(tick(shared.clone(), stop.clone()));
     tokio::spawn(async move {
-        let served = axum::serve(control_listener, control::router(shared)).with_graceful_shutdown(stop.cancelled_owned());
+        let served =
+            axum::serve(control_listener, control::router(shared)).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = served.await {
             tracing::error!(%error, "the control port ended");
         }
@@ -330,4 +333,3 @@ pub fn run_effects(shared: &Arc<Shared>) {
         }
     }
 }
-

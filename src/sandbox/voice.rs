@@ -71,7 +71,8 @@ pub fn execute(document: &str) -> Verdict {
 }
 
 fn record(verb: &roxmltree::Node<'_, '_>, at_ms: u64) -> Verdict {
-    let on = |name: &str, default: bool| verb.attribute(name).map_or(default, |value| value.eq_ignore_ascii_case("true"));
+    let on =
+        |name: &str, default: bool| verb.attribute(name).map_or(default, |value| value.eq_ignore_ascii_case("true"));
     // Only the word "false" keeps the beep away.
     let beep = !verb.attribute("playBeep").is_some_and(|value| value.eq_ignore_ascii_case("false"));
     let from_ms = at_ms + if beep { BEEP_MS } else { 0 };

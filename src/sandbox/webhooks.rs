@@ -11,10 +11,10 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::faults::{Strike, When};
 use super::journal;
 use super::meta::tokens::hmac_hex;
 use super::server::{Carried, Shared, carry_out};
-use super::faults::{Strike, When};
 use super::world::World;
 
 /// How the body is signed.
@@ -101,7 +101,8 @@ pub fn url_of(world: &World, line_id: &str) -> Option<String> {
 /// The pause before the next attempt: as Meta's, scaled; never none, so that a dead router does not keep us busy.
 pub fn pause(attempt: u32, speed: f64) -> Duration {
     let real = Duration::from_secs(5).saturating_mul(2u32.saturating_pow(attempt.saturating_sub(1).min(12)));
-    let least = Duration::from_millis(200).saturating_mul(2u32.saturating_pow(attempt.min(4))).min(Duration::from_secs(2));
+    let least =
+        Duration::from_millis(200).saturating_mul(2u32.saturating_pow(attempt.min(4))).min(Duration::from_secs(2));
     real.min(Duration::from_secs(6 * 3_600)).mul_f64(speed).max(least)
 }
 
@@ -162,7 +163,12 @@ async fn attempt_once(shared: &Shared, post: &Post, attempt: u32) -> Outcome {
     let outcome = match before(shared, strike.as_ref()).await {
         false => Outcome { status: None, answer: "dropped by a fault".to_owned() },
         true => {
-            let mut request = shared.http.post(url).header("content-type", kind).header("user-agent", "facebookexternalua").body(body);
+            let mut request = shared
+                .http
+                .post(url)
+                .header("content-type", kind)
+                .header("user-agent", "facebookexternalua")
+                .body(body);
             if let Some(signature) = signature {
                 request = request.header("x-hub-signature-256", signature);
             }

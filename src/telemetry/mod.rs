@@ -3,6 +3,7 @@
 //! The controller and the router register their own metrics and parts of readiness; this module only shows them.
 
 pub mod admin;
+pub mod controller_metrics;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;

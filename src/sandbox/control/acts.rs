@@ -75,7 +75,11 @@ pub async fn plant(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
 }
 
 fn known(found: bool, id: u64) -> Answer {
-    if found { Ok(Json(json!({ "id": id }))) } else { Err(Refused::missing(format!("there is no fault {id}: GET /faults lists them"))) }
+    if found {
+        Ok(Json(json!({ "id": id })))
+    } else {
+        Err(Refused::missing(format!("there is no fault {id}: GET /faults lists them")))
+    }
 }
 
 /// POST /faults/{id}/release

@@ -249,8 +249,10 @@ pub async fn statuses(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer 
         }
         let user_id = wish.recipient.user_id(&world);
         let timestamp = wish.timestamp.unwrap_or_else(|| now.as_second()).to_string();
-        let mut status = json!({"id": wish.message_id, "status": wish.status, "timestamp": timestamp, "recipient_user_id": user_id});
-        let mut contact = json!({"profile": {"name": wish.recipient.name.as_deref().unwrap_or("Candidate")}, "user_id": user_id});
+        let mut status =
+            json!({"id": wish.message_id, "status": wish.status, "timestamp": timestamp, "recipient_user_id": user_id});
+        let mut contact =
+            json!({"profile": {"name": wish.recipient.name.as_deref().unwrap_or("Candidate")}, "user_id": user_id});
         if let Some(phone) = wish.recipient.phone.as_deref().map(digits) {
             status["recipient_id"] = Value::from(phone.as_str());
             contact["wa_id"] = Value::from(phone);
@@ -294,13 +296,8 @@ pub async fn raw(
     let kind = headers.get("content-type").and_then(|value| value.to_str().ok());
     // curl's default; what Meta sends is JSON.
     let kind = kind.filter(|kind| *kind != "application/x-www-form-urlencoded").unwrap_or("application/json");
-    let post = Post {
-        url: None,
-        body: Value::Null,
-        raw: Some((kind.to_owned(), body)),
-        signature,
-        repeats: query.repeat > 0,
-    };
+    let post =
+        Post { url: None, body: Value::Null, raw: Some((kind.to_owned(), body)), signature, repeats: query.repeat > 0 };
     let outcome = deliver(&shared, post, true).await;
     Ok(report(json!({}), &outcome, true))
 }

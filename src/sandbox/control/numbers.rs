@@ -79,7 +79,11 @@ pub async fn existing(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer 
     let price = world.settings.telnyx.prices.get(&wish.kind).copied().unwrap_or_default();
     let offer = Offer { country: "MA".to_owned(), kind: wish.kind, price, at: now };
     let id = world.numeric(19, "number");
-    let number = Number { tags: wish.tags, reference: wish.customer_reference, ..Number::new(id.clone(), e164.as_str(), &offer, now, now) };
+    let number = Number {
+        tags: wish.tags,
+        reference: wish.customer_reference,
+        ..Number::new(id.clone(), e164.as_str(), &offer, now, now)
+    };
     world.telnyx.numbers.push(number);
     Ok(Json(json!({"id": id, "phone_number": e164.as_str()})))
 }
@@ -124,7 +128,9 @@ pub async fn change(State(shared): State<Arc<Shared>>, Path(number): Path<String
     let (mut world, _) = shared.world();
     if let Some(change) = change.telnyx {
         let found = world.telnyx.numbers.iter().position(|n| n.deleted_at.is_none() && digits(&n.e164) == wanted);
-        let place = found.ok_or_else(|| Refused::missing(format!("{number} is not in the Telnyx account: GET /numbers lists what is")))?;
+        let place = found.ok_or_else(|| {
+            Refused::missing(format!("{number} is not in the Telnyx account: GET /numbers lists what is"))
+        })?;
         if change.remove {
             world.telnyx.numbers.remove(place);
         } else {
@@ -137,7 +143,8 @@ pub async fn change(State(shared): State<Arc<Shared>>, Path(number): Path<String
     }
     if let Some(change) = change.meta {
         let found = world.meta.lines.iter().position(|line| line.digits == wanted || line.id == wanted);
-        let place = found.ok_or_else(|| Refused::missing(format!("{number} is in no WABA: GET /numbers lists what is")))?;
+        let place =
+            found.ok_or_else(|| Refused::missing(format!("{number} is in no WABA: GET /numbers lists what is")))?;
         if change.remove {
             world.meta.lines.remove(place);
         } else {

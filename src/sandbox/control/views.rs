@@ -66,7 +66,8 @@ pub struct CodesQuery {
 /// for one of them must come out of its recording.
 pub async fn codes(State(shared): State<Arc<Shared>>, Query(query): Query<CodesQuery>) -> Json<Value> {
     let (world, now) = shared.world();
-    let carried = |number: &str| world.telnyx.numbers.iter().any(|n| n.deleted_at.is_none() && digits(&n.e164) == number);
+    let carried =
+        |number: &str| world.telnyx.numbers.iter().any(|n| n.deleted_at.is_none() && digits(&n.e164) == number);
     let codes: Vec<Value> = world
         .meta
         .lines

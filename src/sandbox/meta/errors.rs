@@ -27,7 +27,15 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with HTTP 400.
     pub fn new(code: u32, message: &str) -> Self {
-        Self { status: 400, code, subcode: None, message: message.to_owned(), user: None, details: None, transient: false }
+        Self {
+            status: 400,
+            code,
+            subcode: None,
+            message: message.to_owned(),
+            user: None,
+            details: None,
+            transient: false,
+        }
     }
 
     /// With this HTTP status.

@@ -67,7 +67,10 @@ mod tests {
     fn nested_fields_are_read_as_one() {
         let cases = [
             ("id,status", vec!["id", "status"]),
-            ("id, webhook_configuration{application,phone_number},status", vec!["id", "webhook_configuration", "status"]),
+            (
+                "id, webhook_configuration{application,phone_number},status",
+                vec!["id", "webhook_configuration", "status"],
+            ),
             ("pricing_analytics.start(1).phone_numbers([\"1\",\"2\"]),id", vec!["pricing_analytics", "id"]),
             ("", vec![]),
         ];

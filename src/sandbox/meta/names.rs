@@ -55,12 +55,14 @@ pub fn advance(world: &mut World, now: Timestamp) {
         new.status.clone_from(&decision);
         new.decided = Some(now);
         let approved = decision == "APPROVED";
-        webhooks.push(json!({"object": "whatsapp_business_account", "entry": [{"id": line.waba, "time": now.as_second(),
+        webhooks.push(
+            json!({"object": "whatsapp_business_account", "entry": [{"id": line.waba, "time": now.as_second(),
             "changes": [{"field": "phone_number_name_update", "value": {
                 "display_phone_number": line.digits, "requested_verified_name": new.name,
                 "decision": if approved { "APPROVED" } else { "REJECTED" },
                 "rejection_reason": if approved { None } else { Some("NAME_ENDCLIENT_NOTRELATED") },
-            }}]}]}));
+            }}]}]}),
+        );
     }
     world.outbox.extend(webhooks.into_iter().map(Effect::Webhook));
 }

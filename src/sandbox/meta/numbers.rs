@@ -110,7 +110,8 @@ impl Line {
 }
 
 const KIND: &str = "WhatsAppBusinessPhoneNumber";
-const DEFAULT: [&str; 5] = ["verified_name", "code_verification_status", "display_phone_number", "quality_rating", "id"];
+const DEFAULT: [&str; 5] =
+    ["verified_name", "code_verification_status", "display_phone_number", "quality_rating", "id"];
 
 /// GET /{waba}/phone_numbers
 pub fn list(world: &mut World, ctx: &Ctx<'_>) -> Answer {

@@ -69,7 +69,10 @@ pub fn request_code(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     if before >= budget {
         return Err(Refusal::new(136_024, "Request code error")
             .subcode(2_388_367)
-            .user("Request code volume limit", "You have requested a verification code too many times. Try again later.")
+            .user(
+                "Request code volume limit",
+                "You have requested a verification code too many times. Try again later.",
+            )
             .answer());
     }
     let to = line.digits.clone();
@@ -119,7 +122,9 @@ mod tests {
 
     #[test]
     fn languages_are_read_with_and_without_a_country() {
-        for (text, good) in [("en_US", true), ("en", true), ("fr_FR", true), ("EN_us", false), ("", false), ("english", false)] {
+        for (text, good) in
+            [("en_US", true), ("en", true), ("fr_FR", true), ("EN_us", false), ("", false), ("english", false)]
+        {
             assert_eq!(is_language(text), good, "{text}");
         }
     }

@@ -56,7 +56,13 @@ pub fn get(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     });
     let node = node.as_object().cloned().unwrap_or_default();
     let default = ["id", "name", "currency", "timezone_id", "message_template_namespace"];
-    let shown = select(&node, ctx.req.query("fields"), &default, &world.settings.meta.absent_fields, "WhatsAppBusinessAccount")?;
+    let shown = select(
+        &node,
+        ctx.req.query("fields"),
+        &default,
+        &world.settings.meta.absent_fields,
+        "WhatsAppBusinessAccount",
+    )?;
     Ok(Response::json(200, &shown))
 }
 
@@ -67,7 +73,8 @@ pub fn get_business(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         "verification_status": world.settings.meta.business_verification,
     });
     let node = node.as_object().cloned().unwrap_or_default();
-    let shown = select(&node, ctx.req.query("fields"), &["id", "name"], &world.settings.meta.absent_fields, "Business")?;
+    let shown =
+        select(&node, ctx.req.query("fields"), &["id", "name"], &world.settings.meta.absent_fields, "Business")?;
     Ok(Response::json(200, &shown))
 }
 

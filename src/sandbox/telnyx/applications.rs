@@ -46,7 +46,13 @@ const CHANGEABLE: [&str; 14] = [
 fn check(body: &serde_json::Map<String, Value>) -> Result<(), Response> {
     for name in ["voice_method", "status_callback_method"] {
         if body.get(name).is_some_and(|value| !matches!(value.as_str(), Some("get" | "post"))) {
-            return Err(errors::at(422, "10032", "Invalid enum value", "Must be one of get, post.", &format!("/{name}")));
+            return Err(errors::at(
+                422,
+                "10032",
+                "Invalid enum value",
+                "Must be one of get, post.",
+                &format!("/{name}"),
+            ));
         }
     }
     let url = body.get("voice_url").and_then(Value::as_str);
@@ -61,7 +67,13 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let body = object(ctx.req)?;
     for name in ["friendly_name", "voice_url"] {
         if body.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
-            return Err(errors::at(422, "10004", "Missing required parameter", &format!("{name} is required."), &format!("/{name}")));
+            return Err(errors::at(
+                422,
+                "10004",
+                "Missing required parameter",
+                &format!("{name} is required."),
+                &format!("/{name}"),
+            ));
         }
     }
     check(&body)?;

@@ -88,7 +88,9 @@ pub fn list_events(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         .filter(|(_, event)| number("to", &event.call.to) && number("from", &event.call.from))
         .filter(|(_, event)| same("connection_id", &event.call.connection) && same("leg_id", &event.call.leg))
         .filter(|(_, event)| same("application_session_id", &event.call.session) && same("name", event.name))
-        .filter(|(_, event)| same("type", "webhook") && same("product", "texml") && in_range(req, "occurred_at", event.at))
+        .filter(|(_, event)| {
+            same("type", "webhook") && same("product", "texml") && in_range(req, "occurred_at", event.at)
+        })
         .map(|(place, event)| event.view(world, place))
         .collect();
     page(req, &found, 250)

@@ -39,12 +39,19 @@ pub fn bad_parameter(name: &str, detail: &str) -> Response {
 
 /// 400, 10004 with the missing field.
 pub fn missing(name: &str) -> Response {
-    at(400, "10004", "Missing required parameter", &format!("The required parameter {name} is missing."), &format!("/{name}"))
+    at(
+        400,
+        "10004",
+        "Missing required parameter",
+        &format!("The required parameter {name} is missing."),
+        &format!("/{name}"),
+    )
 }
 
 /// 429, 10011 with the rate limit's headers.
 pub fn too_many(limit: u32) -> Response {
-    let mut response = refuse(429, "10011", "Too many requests", "You have exceeded the maximum number of allowed requests.");
+    let mut response =
+        refuse(429, "10011", "Too many requests", "You have exceeded the maximum number of allowed requests.");
     response.headers.extend([
         ("x-ratelimit-limit".to_owned(), limit.to_string()),
         ("x-ratelimit-remaining".to_owned(), "0".to_owned()),

@@ -81,12 +81,7 @@ pub const ROUTES: &[Route] = &[
 /// A download link carries its own permission.
 const DOWNLOAD: &str = "telnyx.download_recording";
 
-const fn r(
-    method: &'static str,
-    path: &'static str,
-    operation: &'static str,
-    handler: super::world::Handler,
-) -> Route {
+const fn r(method: &'static str, path: &'static str, operation: &'static str, handler: super::world::Handler) -> Route {
     Route { method, path, operation, handler }
 }
 
@@ -125,7 +120,12 @@ fn authorise(world: &World, req: &Request, signed_link: bool) -> Result<(), Resp
     match req.bearer() {
         _ if signed_link => Ok(()),
         Some(key) if !world.settings.telnyx.bad_keys.iter().any(|bad| bad == key) => Ok(()),
-        _ => Err(errors::refuse(401, "10009", "Authentication failed", "The required authentication headers were either invalid or not included in the request.")),
+        _ => Err(errors::refuse(
+            401,
+            "10009",
+            "Authentication failed",
+            "The required authentication headers were either invalid or not included in the request.",
+        )),
     }
 }
 

@@ -142,14 +142,26 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         let e164 = wish.get("phone_number").and_then(Value::as_str).unwrap_or("");
         let offer = orderable(world, ctx.now, e164, &format!("/phone_numbers/{place}"))?;
         if items.iter().any(|item: &Item| item.e164 == e164) {
-            return Err(errors::at(422, "10012", "Duplicate resource", "The number is in the order twice.", "/phone_numbers"));
+            return Err(errors::at(
+                422,
+                "10012",
+                "Duplicate resource",
+                "The number is in the order twice.",
+                "/phone_numbers",
+            ));
         }
         items.push(Item { id: String::new(), e164: e164.to_owned(), offer });
     }
-    let price = items.iter().fold(Usd::default(), |sum, item| sum + item.offer.price.upfront + item.offer.price.monthly);
+    let price =
+        items.iter().fold(Usd::default(), |sum, item| sum + item.offer.price.upfront + item.offer.price.monthly);
     if account::available(world) < price {
         let status = world.settings.telnyx.no_funds_status;
-        return Err(errors::refuse(status, "20100", "Insufficient funds", "You do not have enough funds for this order."));
+        return Err(errors::refuse(
+            status,
+            "20100",
+            "Insufficient funds",
+            "You do not have enough funds for this order.",
+        ));
     }
     for item in &mut items {
         item.id = world.uuid("order.item");
@@ -184,7 +196,13 @@ fn due(world: &mut World, now: Timestamp) -> Timestamp {
 
 fn orderable(world: &World, now: Timestamp, e164: &str, pointer: &str) -> Result<Offer, Response> {
     if E164::parse(e164).is_err() {
-        return Err(errors::at(422, "10016", "Phone number must be in +E164 format", "The phone number is not valid.", pointer));
+        return Err(errors::at(
+            422,
+            "10016",
+            "Phone number must be in +E164 format",
+            "The phone number is not valid.",
+            pointer,
+        ));
     }
     let gone = world.settings.telnyx.taken.iter().any(|taken| digits(taken) == digits(e164))
         || world.telnyx.numbers.iter().any(|number| number.e164 == e164 && number.deleted_at.is_none())
@@ -192,8 +210,20 @@ fn orderable(world: &World, now: Timestamp, e164: &str, pointer: &str) -> Result
     let window = jiff::SignedDuration::from_secs(world.settings.telnyx.search_window_s);
     let offer = world.telnyx.offers.get(e164).filter(|offer| now.duration_since(offer.at) <= window);
     match offer {
-        _ if gone => Err(errors::at(409, "85001", "Numbers no longer available", "The phone number is no longer available.", pointer)),
-        None => Err(errors::at(400, "85000", "You must search for numbers first", "Order a number that a recent search returned.", pointer)),
+        _ if gone => Err(errors::at(
+            409,
+            "85001",
+            "Numbers no longer available",
+            "The phone number is no longer available.",
+            pointer,
+        )),
+        None => Err(errors::at(
+            400,
+            "85000",
+            "You must search for numbers first",
+            "Order a number that a recent search returned.",
+            pointer,
+        )),
         Some(offer) => Ok(offer.clone()),
     }
 }
@@ -225,7 +255,9 @@ pub fn advance(world: &mut World, now: Timestamp) {
 
 /// Decides a pending order by hand, as Telnyx's staff would.
 pub fn decide(world: &mut World, id: &str, status: &str, now: Timestamp) -> bool {
-    let Some(order) = world.telnyx.orders.iter_mut().find(|order| order.id == id && order.is_open()) else { return false };
+    let Some(order) = world.telnyx.orders.iter_mut().find(|order| order.id == id && order.is_open()) else {
+        return false;
+    };
     order.status = status.to_owned();
     order.updated = now;
     order.met |= status == "success";
@@ -272,7 +304,10 @@ pub fn list(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         .rev()
         .filter(|order| {
             ctx.req.filter("status").is_none_or(|status| order.status == status)
-                && ctx.req.filter("customer_reference").is_none_or(|wanted| same_reference(order.reference.as_deref(), wanted, exact))
+                && ctx
+                    .req
+                    .filter("customer_reference")
+                    .is_none_or(|wanted| same_reference(order.reference.as_deref(), wanted, exact))
                 && ctx.req.filter("phone_numbers_count").is_none_or(|count| order.items.len().to_string() == count)
                 && ctx.req.filter("requirements_met").is_none_or(|met| order.met.to_string() == met)
                 && super::calls::in_range(ctx.req, "created_at", order.created)
@@ -317,10 +352,17 @@ fn give_values(
     let Some(values) = body.get("regulatory_requirements").and_then(Value::as_array) else { return Ok(()) };
     let order = &mut world.telnyx.orders[place];
     if order.met {
-        return Err(errors::refuse(422, "85003", "Requirements already satisfied", "The order has no open requirements."));
+        return Err(errors::refuse(
+            422,
+            "85003",
+            "Requirements already satisfied",
+            "The order has no open requirements.",
+        ));
     }
     for given in values {
-        if let Some(known) = order.requirements.iter_mut().find(|known| known["requirement_id"] == given["requirement_id"]) {
+        if let Some(known) =
+            order.requirements.iter_mut().find(|known| known["requirement_id"] == given["requirement_id"])
+        {
             known["field_value"] = given["field_value"].clone();
         }
     }
@@ -376,7 +418,12 @@ pub fn cancel_sub(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let place = position(world, |order| order.sub_id == ctx.param(0))?;
     let order = &mut world.telnyx.orders[place];
     if !order.is_open() {
-        return Err(errors::refuse(422, "10027", "Unprocessable entity", "Only a pending sub number order can be cancelled."));
+        return Err(errors::refuse(
+            422,
+            "10027",
+            "Unprocessable entity",
+            "Only a pending sub number order can be cancelled.",
+        ));
     }
     order.status = "cancelled".to_owned();
     order.updated = ctx.now;

@@ -69,7 +69,10 @@ impl Recording {
     fn view(&self, world: &World, now: Timestamp) -> Value {
         let expires = now.as_second() + 600;
         let signature = world.dice.uuid("media", &format!("{}/{expires}", self.id));
-        let link = format!("{}/v2/media/{}.{}?expires={expires}&signature={signature}", world.telnyx_origin, self.id, self.format);
+        let link = format!(
+            "{}/v2/media/{}.{}?expires={expires}&signature={signature}",
+            world.telnyx_origin, self.id, self.format
+        );
         let mut urls = json!({});
         urls[&self.format] = Value::from(link);
         json!({
@@ -202,16 +205,21 @@ pub fn download(world: &mut World, ctx: &Ctx<'_>) -> Answer {
 /// POST /ai/audio/transcriptions: hears audio of this sandbox, also after its recording was deleted.
 pub fn speech_to_text(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let parts = ctx.req.multipart();
-    let text = |name: &str| parts.iter().find(|p| p.name == name).map(|p| String::from_utf8_lossy(&p.data).into_owned());
+    let text =
+        |name: &str| parts.iter().find(|p| p.name == name).map(|p| String::from_utf8_lossy(&p.data).into_owned());
     let models = ["distil-whisper/distil-large-v2", "openai/whisper-large-v3-turbo", "deepgram/nova-3"];
-    let Some(model) = text("model") else { return Err(errors::refuse(422, "10004", "Missing required parameter", "model is required.")) };
+    let Some(model) = text("model") else {
+        return Err(errors::refuse(422, "10004", "Missing required parameter", "model is required."));
+    };
     if !models.contains(&model.as_str()) {
         return Err(errors::refuse(422, "10032", "Invalid enum value", &format!("model must be one of {models:?}.")));
     }
     let named = match (parts.iter().find(|part| part.name == "file"), text("file_url")) {
         (Some(file), _) => audio::recording_id(&file.data),
         (None, Some(url)) => linked(&url),
-        (None, None) => return Err(errors::refuse(422, "10004", "Missing required parameter", "file or file_url is required.")),
+        (None, None) => {
+            return Err(errors::refuse(422, "10004", "Missing required parameter", "file or file_url is required."));
+        }
     };
     let known = named.and_then(|id| world.telnyx.recordings.iter().find(|recording| recording.id == id));
     let heard = match (known, world.settings.voice.speech_to_text.as_str()) {

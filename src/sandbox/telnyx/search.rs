@@ -62,7 +62,12 @@ pub fn search(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let types = world.settings.telnyx.coverage.get(&country).cloned().unwrap_or_default();
     let wanted = req.filters("phone_number_type");
     if let Some(bad) = wanted.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
-        return Err(errors::refuse(422, "10032", "Invalid enum value", &format!("phone_number_type {bad} is not one of {TYPES:?}.")));
+        return Err(errors::refuse(
+            422,
+            "10032",
+            "Invalid enum value",
+            &format!("phone_number_type {bad} is not one of {TYPES:?}."),
+        ));
     }
     if types.is_empty() {
         return Err(no_coverage(world));

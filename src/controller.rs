@@ -1,0 +1,355 @@
+//! Running the controller: watches, the two reconcilers, leadership, shutdown. What a pass does is `line`'s and
+//! `portfolio`'s.
+//!
+//! The lease between replicas is an optimisation; what keeps money safe is the saved intent. Losing the lease ends the
+//! process, so that no work goes on beside a new leader's.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::runtime::controller::{Config, Controller};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher;
+use kube::{Api, Client, ResourceExt};
+use kube_lease_manager::LeaseManagerBuilder;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{ClusterId, PolicyTime, SharedClock};
+use crate::line::context::Context;
+use crate::line::views::Views;
+use crate::portfolio::accounts::Accounts;
+use crate::portfolio::rounds::Rounds;
+use crate::providers::Http;
+use crate::resources::conditions::{ConditionType, get, is_true};
+use crate::resources::reasons::Reason;
+use crate::resources::{ClientNumber, Portfolio, names};
+use crate::store::Store;
+use crate::telemetry::Part;
+use crate::telemetry::controller_metrics::ControllerMetrics;
+
+/// How the controller runs.
+pub struct Settings {
+    /// Namespaces that are watched; empty: all.
+    pub namespaces: Vec<String>,
+    /// Passes at the same time, at most; for each kind.
+    pub concurrency: u16,
+    /// Policy times.
+    pub policy: PolicyTime,
+    /// Write nothing outside Kubernetes status.
+    pub read_only: bool,
+    /// Time.
+    pub clock: SharedClock,
+}
+
+/// What the controller needs from outside.
+pub struct Parts {
+    /// For watches: without a limit on how long nothing may be said.
+    pub watches: Client,
+    /// For single requests: bounded in time.
+    pub requests: Client,
+    /// MongoDB.
+    pub store: Store,
+    /// HTTP to providers.
+    pub http: Http,
+    /// Measurements.
+    pub metrics: Arc<ControllerMetrics>,
+    /// Ready once both watches have told what there is.
+    pub ready: Part,
+}
+
+/// Why the controller ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// The CRDs or the rights are missing.
+    #[error("{what} can't be listed ({source}): apply crds/ and the role of the chart")]
+    NotInstalled {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// The cluster's identity can't be read.
+    #[error(
+        "the namespace kube-system can't be read ({0}): its uid is the cluster's identity, grant get on namespaces"
+    )]
+    Identity(Box<kube::Error>),
+    /// kube-system has no usable uid.
+    #[error("the namespace kube-system has no uid: is this a Kubernetes API server?")]
+    NoIdentity,
+    /// The lease.
+    #[error(
+        "the lease can't be used ({0}): grant get, create, update and patch on leases, or use --no-leader-election"
+    )]
+    Lease(String),
+    /// Another process leads now.
+    #[error("the lease was lost to another replica: this process ends, it is started again by its supervisor")]
+    LeaseLost,
+}
+
+/// Runs until `stop`. Work in hand is finished.
+pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> Result<(), ControllerError> {
+    let scopes: Vec<Option<String>> = if settings.namespaces.is_empty() {
+        vec![None]
+    } else {
+        settings.namespaces.iter().cloned().map(Some).collect()
+    };
+    let cluster = identity(&parts.requests).await?;
+    let lines: Vec<_> = scopes
+        .iter()
+        .map(|scope| Controller::new(api::<ClientNumber>(&parts.watches, scope), watcher::Config::default()))
+        .collect();
+    let portfolios: Vec<_> = scopes
+        .iter()
+        .map(|scope| Controller::new(api::<Portfolio>(&parts.watches, scope), watcher::Config::default()))
+        .collect();
+    for scope in &scopes {
+        check(&api::<ClientNumber>(&parts.requests, scope), "ClientNumbers").await?;
+        check(&api::<Portfolio>(&parts.requests, scope), "Portfolios").await?;
+    }
+    let reporter = Reporter { controller: names::CONTROLLER.into(), instance: None };
+    let context = Arc::new(Context {
+        recorder: Recorder::new(parts.requests.clone(), reporter),
+        client: parts.requests,
+        accounts: Accounts::new(parts.http, settings.clock.clone()),
+        clock: settings.clock,
+        policy: settings.policy,
+        store: parts.store,
+        lines: Views(lines.iter().map(Controller::store).collect()),
+        portfolios: Views(portfolios.iter().map(Controller::store).collect()),
+        rng: Mutex::new(StdRng::from_rng(&mut rand::rng())),
+        read_only: settings.read_only,
+        cluster,
+        rounds: Rounds::default(),
+        metrics: parts.metrics,
+    });
+    let stores: Vec<_> = context.lines.0.clone();
+    let ready = parts.ready;
+    tokio::spawn(async move {
+        for store in stores {
+            if store.wait_until_ready().await.is_err() {
+                return;
+            }
+        }
+        ready.ready();
+    });
+    let config = || Config::default().concurrency(settings.concurrency);
+    let mut running = Vec::new();
+    for (controller, scope) in lines.into_iter().zip(&scopes) {
+        running.push(tokio::spawn(run_lines(
+            controller.with_config(config()),
+            api(&parts.watches, scope),
+            context.clone(),
+            stop.clone(),
+        )));
+    }
+    for (controller, scope) in portfolios.into_iter().zip(&scopes) {
+        running.push(tokio::spawn(run_portfolios(
+            controller.with_config(config()),
+            api(&parts.watches, scope),
+            context.clone(),
+            stop.clone(),
+        )));
+    }
+    for task in running {
+        // A task that panicked has been reported by the panic itself.
+        let _ = task.await;
+    }
+    Ok(())
+}
+
+async fn run_lines(
+    controller: Controller<ClientNumber>,
+    portfolios: Api<Portfolio>,
+    ctx: Arc<Context>,
+    stop: CancellationToken,
+) {
+    let mapper = ctx.clone();
+    controller
+        .watches(portfolios, watcher::Config::default(), move |portfolio| concerned(&mapper, &portfolio))
+        .graceful_shutdown_on(async move { stop.cancelled().await })
+        .run(
+            |line, ctx| async move {
+                let started = ctx.clock.monotonic();
+                let result = crate::line::reconcile(line, ctx.clone()).await;
+                ctx.metrics.reconcile("ClientNumber", result.is_ok(), ctx.clock.monotonic().duration_since(started));
+                result
+            },
+            crate::line::on_error,
+            ctx,
+        )
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                report("ClientNumber", &error);
+            }
+        })
+        .await;
+}
+
+async fn run_portfolios(
+    controller: Controller<Portfolio>,
+    lines: Api<ClientNumber>,
+    ctx: Arc<Context>,
+    stop: CancellationToken,
+) {
+    controller
+        .watches(lines, watcher::Config::default(), |line| {
+            let reference = &line.spec.portfolio_ref;
+            let namespace = reference.namespace.clone().or_else(|| line.namespace());
+            namespace.map(|namespace| ObjectRef::new(&reference.name).within(&namespace))
+        })
+        .graceful_shutdown_on(async move { stop.cancelled().await })
+        .run(
+            |portfolio, ctx| async move {
+                let started = ctx.clock.monotonic();
+                let result = crate::portfolio::reconcile(portfolio, ctx.clone()).await;
+                ctx.metrics.reconcile("Portfolio", result.is_ok(), ctx.clock.monotonic().duration_since(started));
+                result
+            },
+            crate::portfolio::on_error,
+            ctx,
+        )
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                report("Portfolio", &error);
+            }
+        })
+        .await;
+}
+
+/// The lines that a change of a Portfolio concerns: those that wait for it, and all when it is suspended or resumed. A
+/// claim in the ledger must not wake every line.
+fn concerned(ctx: &Context, portfolio: &Portfolio) -> Vec<ObjectRef<ClientNumber>> {
+    let waits = [
+        Reason::PortfolioNotFound.as_str(),
+        Reason::PortfolioNotReady.as_str(),
+        Reason::NamespaceNotAllowed.as_str(),
+        Reason::CapacityFull.as_str(),
+        Reason::PurchaseLimitReached.as_str(),
+        Reason::PriceAboveLimit.as_str(),
+        Reason::CaptureNotConfigured.as_str(),
+    ];
+    crate::portfolio::lines_of(ctx, portfolio)
+        .into_iter()
+        .filter(|line| {
+            let conditions = line.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+            let reason = get(conditions, ConditionType::Ready).map(|c| c.reason.as_str());
+            let suspended = is_true(conditions, ConditionType::Suspended);
+            portfolio.spec.suspend != suspended
+                || reason.is_none_or(|reason| waits.contains(&reason))
+                || line.metadata.deletion_timestamp.is_some()
+        })
+        .map(|line| ObjectRef::from_obj(line.as_ref()))
+        .collect()
+}
+
+fn report<E: std::fmt::Display, W: std::error::Error>(
+    kind: &'static str,
+    error: &kube::runtime::controller::Error<E, W>,
+) where
+    E: std::error::Error,
+{
+    use kube::runtime::controller::Error;
+    match error {
+        // Gone before its turn came.
+        Error::ObjectNotFound(_) => {}
+        Error::ReconcilerFailed(error, object) => {
+            tracing::info!(kind, object = %object, error = %error, "a pass did not finish; it is tried again");
+        }
+        other => tracing::warn!(kind, error = %other, "a watch or queue reports trouble; it goes on by itself"),
+    }
+}
+
+fn api<K>(client: &Client, scope: &Option<String>) -> Api<K>
+where
+    K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+{
+    match scope {
+        None => Api::all(client.clone()),
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+    }
+}
+
+async fn check<K>(api: &Api<K>, what: &'static str) -> Result<(), ControllerError>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let one = kube::api::ListParams::default().limit(1);
+    api.list(&one).await.map(|_| ()).map_err(|source| ControllerError::NotInstalled { what, source: Box::new(source) })
+}
+
+async fn identity(client: &Client) -> Result<ClusterId, ControllerError> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let system = namespaces.get("kube-system").await.map_err(|e| ControllerError::Identity(Box::new(e)))?;
+    system.uid().and_then(|uid| ClusterId::parse(uid).ok()).ok_or(ControllerError::NoIdentity)
+}
+
+/// The lease among replicas.
+pub struct Lease {
+    /// Namespace of the lease.
+    pub namespace: String,
+    /// This replica's name.
+    pub identity: String,
+    /// How long the lease is good for, unscaled.
+    pub duration: Duration,
+    /// How long before its end it is renewed, unscaled.
+    pub renew_before: Duration,
+}
+
+/// Runs `work` while this process holds the lease; its loss ends it.
+pub async fn while_leading<F>(
+    client: Client,
+    lease: Lease,
+    metrics: Arc<ControllerMetrics>,
+    stop: CancellationToken,
+    work: impl FnOnce(CancellationToken) -> F,
+) -> Result<(), ControllerError>
+where
+    F: Future<Output = Result<(), ControllerError>>,
+{
+    let failed = |e: kube_lease_manager::LeaseManagerError| ControllerError::Lease(e.to_string());
+    let manager = LeaseManagerBuilder::new(client, names::CONTROLLER)
+        .with_namespace(&lease.namespace)
+        .with_identity(&lease.identity)
+        .with_duration(lease.duration.as_secs().max(2))
+        .with_grace(lease.renew_before.as_secs().clamp(1, lease.duration.as_secs().max(2) - 1))
+        .build()
+        .await
+        .map_err(failed)?;
+    let (mut leads, task) = manager.watch().await;
+    tracing::info!(identity = %lease.identity, "waiting for the lease");
+    let won = tokio::select! {
+        () = stop.cancelled() => None,
+        led = leads.wait_for(|leads| *leads) => Some(led.is_ok()),
+    };
+    match won {
+        Some(true) => {}
+        Some(false) => return Err(ControllerError::Lease("its task ended".into())),
+        None => {
+            // Dropping the receiver ends the task, which gives the lease back.
+            drop(leads);
+            let _ = task.await;
+            return Ok(());
+        }
+    }
+    metrics.leads(true);
+    tracing::info!("this process leads");
+    let inner = stop.child_token();
+    let mut working = std::pin::pin!(work(inner.clone()));
+    let result = tokio::select! {
+        result = &mut working => result,
+        _ = leads.wait_for(|leads| !*leads) => {
+            metrics.leads(false);
+            inner.cancel();
+            let _ = (&mut working).await;
+            Err(ControllerError::LeaseLost)
+        }
+    };
+    drop(leads);
+    let _ = task.await;
+    result
+}

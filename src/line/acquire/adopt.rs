@@ -1,0 +1,147 @@
+//! What is ours already: a number that carries this line's reference, or a retained number of the same company.
+//!
+//! A reference alone proves nothing about the company: a namesake of another company may have been deleted with Retain.
+//! The company tag decides; a number without one is taken only if the ledger shows that this very object claimed it.
+
+use std::time::Duration;
+
+use super::super::pass::Pass;
+use super::super::plan::Step;
+use super::super::status::Progress;
+use super::super::{Outcome, StepError};
+use crate::domain::NamespacedName;
+use crate::providers::telnyx::{OwnedNumber, OwnedStatus};
+use crate::resources::names;
+use crate::resources::reasons::Reason;
+
+/// What was found.
+pub enum Found {
+    /// A number to take.
+    Number(OwnedNumber),
+    /// Something that must be settled first.
+    Blocked(Outcome),
+    /// Nothing: a number is bought.
+    Nothing,
+}
+
+/// What the tags of a number say about the company.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CompanyTag {
+    /// This company's.
+    Ours,
+    /// Another one's.
+    Other(String),
+    /// None.
+    Missing,
+}
+
+/// Reads the company tag.
+pub fn company_tag(tags: &[String], ours: &crate::domain::CompanyId) -> CompanyTag {
+    let mut companies = tags.iter().filter_map(|tag| tag.strip_prefix(names::COMPANY_TAG));
+    match companies.next() {
+        None => CompanyTag::Missing,
+        Some(company) if company == ours.as_str() && companies.next().is_none() => CompanyTag::Ours,
+        Some(company) => CompanyTag::Other(company.to_owned()),
+    }
+}
+
+/// Looks for a number that needs no purchase.
+pub async fn find(pass: &Pass<'_>) -> Result<Found, StepError> {
+    let account = &pass.account;
+    let reference = pass.spec.reference(&account.owner);
+    let by_reference = account.telnyx.numbers_by_reference(&reference).await?;
+    for number in by_reference.iter().filter(|n| usable(n)) {
+        if pass.ctx.other_line_with(&number.number, &pass.spec.uid).is_some() {
+            // Another object lives on it, whatever its reference says.
+            continue;
+        }
+        match company_tag(&number.tags, &pass.spec.company) {
+            CompanyTag::Ours => return Ok(Found::Number(number.clone())),
+            CompanyTag::Missing if claimed_by_us(pass, number) => return Ok(Found::Number(number.clone())),
+            other => return Ok(Found::Blocked(mismatch(pass, number, &other))),
+        }
+    }
+    // An order of ours whose number is not listed yet: status was lost on the way (a restore), or the list lags.
+    if let Some(order) = account.telnyx.orders_by_reference(&reference).await?.into_iter().find(|order| {
+        order.status.is_none_or_pending()
+            && order
+                .numbers
+                .iter()
+                .any(|item| item.number.as_ref().is_some_and(|n| !by_reference.iter().any(|owned| owned.number == *n)))
+    }) {
+        let message =
+            format!("an order of this line ({}) is not finished; its number is taken when it is delivered", order.id);
+        let progress = Progress::working(Step::Acquire, Reason::PurchaseOutcomeUnknown, message);
+        return Ok(Found::Blocked(Outcome::wait(progress, pass.ctx.policy.order_poll())));
+    }
+    let retained = account.owned_numbers(Duration::ZERO).await?;
+    let free = retained.iter().find(|number| {
+        usable(number)
+            && company_tag(&number.tags, &pass.spec.company) == CompanyTag::Ours
+            && pass.ctx.other_line_with(&number.number, &pass.spec.uid).is_none()
+            && !referenced_by_live_line(pass, number)
+    });
+    Ok(free.map_or(Found::Nothing, |number| Found::Number(number.clone())))
+}
+
+trait PendingOrder {
+    fn is_none_or_pending(&self) -> bool;
+}
+
+impl PendingOrder for Option<crate::providers::telnyx::OrderStatus> {
+    fn is_none_or_pending(&self) -> bool {
+        use crate::providers::telnyx::OrderStatus::{Cancelled, Deleted, Failure, Success};
+        !matches!(self, Some(Success | Failure | Cancelled | Deleted))
+    }
+}
+
+fn usable(number: &OwnedNumber) -> bool {
+    number.status == Some(OwnedStatus::Active)
+}
+
+/// Whether the ledger shows that this very object claimed the number to buy it.
+fn claimed_by_us(pass: &Pass<'_>, number: &OwnedNumber) -> bool {
+    pass.portfolio.status.as_ref().is_some_and(|status| {
+        status.ledger.iter().any(|entry| {
+            entry.uid == pass.spec.uid
+                && entry.line == pass.spec.name.to_string()
+                && entry.phone_number == number.number.as_str()
+        })
+    })
+}
+
+fn referenced_by_live_line(pass: &Pass<'_>, number: &OwnedNumber) -> bool {
+    let Some(reference) = number.reference.as_deref() else { return false };
+    let Ok(reference) = reference.parse::<crate::domain::CustomerReference>() else { return false };
+    let line: NamespacedName = reference.line;
+    pass.ctx.line_exists(&line, &pass.spec.uid)
+}
+
+fn mismatch(pass: &Pass<'_>, number: &OwnedNumber, tag: &CompanyTag) -> Outcome {
+    let whose = match tag {
+        CompanyTag::Other(company) => format!("belongs to company {company}"),
+        _ => "carries no company tag".to_owned(),
+    };
+    let message = format!(
+        "the number {} carries this line's reference but {whose}: use another object name, or tag it clientnumber:company={} at Telnyx if it is this company's",
+        number.number, pass.spec.company
+    );
+    Outcome::wait(Progress::stalled(Step::Acquire, Reason::CompanyMismatch, message), pass.ctx.policy.backoff(6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::CompanyId;
+
+    #[test]
+    fn company_tags() {
+        let ours = CompanyId::parse("atlas").unwrap();
+        let tags = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        assert_eq!(company_tag(&tags(&["x", "clientnumber:company=atlas"]), &ours), CompanyTag::Ours);
+        assert_eq!(company_tag(&tags(&["clientnumber:company=atlas2"]), &ours), CompanyTag::Other("atlas2".into()));
+        assert_eq!(company_tag(&tags(&["clientnumber:owner=x"]), &ours), CompanyTag::Missing);
+        let both = tags(&["clientnumber:company=atlas", "clientnumber:company=b"]);
+        assert_eq!(company_tag(&both, &ours), CompanyTag::Other("atlas".into()), "two companies: never ours");
+    }
+}

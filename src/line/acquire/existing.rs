@@ -1,0 +1,88 @@
+//! Numbers that the spec names: in the Telnyx account already, or another operator's. Nothing is bought; they are claimed
+//! in the ledger all the same, so that a second line that names one is told before any call is made.
+
+use super::super::context::Context;
+use super::super::pass::Pass;
+use super::super::plan::Step;
+use super::super::status::Progress;
+use super::super::{Outcome, StepResult};
+use super::{claim, mark, record_owned};
+use crate::domain::E164;
+use crate::portfolio::accounts::Account;
+use crate::providers::telnyx::{OwnedNumber, OwnedStatus};
+use crate::resources::names;
+use crate::resources::reasons::Reason;
+
+/// Another operator's number: claimed, that is all.
+pub async fn external(pass: &mut Pass<'_>, number: &E164) -> StepResult {
+    if let Err(outcome) = claim::claim(pass, number, false).await? {
+        return Ok(outcome);
+    }
+    record_owned(pass, number, None, 0).await?;
+    Ok(Outcome::advanced(Step::Acquire))
+}
+
+/// A number of the Telnyx account: ours, or the account's and nobody else's.
+pub async fn telnyx(pass: &mut Pass<'_>, number: &E164) -> StepResult {
+    if let Err(outcome) = claim::claim(pass, number, false).await? {
+        return Ok(outcome);
+    }
+    let found = pass.account.telnyx.number(number).await?;
+    let owned = match found {
+        Some(owned) => owned,
+        None => {
+            return Ok(stalled(
+                pass.ctx,
+                Reason::NumberNotFound,
+                format!(
+                    "the Telnyx account does not list {number}: buy it there, or use carrier External if it is another operator's"
+                ),
+            ));
+        }
+    };
+    if let Some((reason, message)) = obstacle(&owned, &pass.account) {
+        return Ok(stalled(pass.ctx, reason, message));
+    }
+    mark(pass, &owned.id, owned.connection_id.as_deref()).await?;
+    record_owned(pass, number, Some(owned.id), 0).await?;
+    Ok(Outcome::advanced(Step::Acquire))
+}
+
+fn stalled(ctx: &Context, reason: Reason, message: String) -> Outcome {
+    Outcome::wait(Progress::stalled(Step::Acquire, reason, message), ctx.policy.backoff(6))
+}
+
+/// Why the number can't be used as it is. What it is used for now is not changed silently.
+fn obstacle(owned: &OwnedNumber, account: &Account) -> Option<(Reason, String)> {
+    if owned.status != Some(OwnedStatus::Active) {
+        let status = owned.status.as_ref().map_or("unknown".to_owned(), ToString::to_string);
+        return Some((
+            Reason::NumberNotActive,
+            format!("Telnyx says that {} is {status}: have it activated there", owned.number),
+        ));
+    }
+    let owner_tag = names::owner_tag(&account.owner);
+    if let Some(foreign) = owned.tags.iter().find(|t| t.starts_with("clientnumber:owner=") && **t != owner_tag) {
+        return Some((
+            Reason::NumberInUse,
+            format!(
+                "{} carries the tag {foreign} of another installation: remove it at Telnyx if the number is free",
+                owned.number
+            ),
+        ));
+    }
+    if owned.call_forwarding_enabled == Some(true) {
+        return Some((
+            Reason::NumberInUse,
+            format!("{} forwards its calls: switch call forwarding off at Telnyx", owned.number),
+        ));
+    }
+    match owned.connection_id.as_deref() {
+        None | Some("") => None,
+        Some(id) if id == account.applications.capture || id == account.applications.reject => None,
+        Some(id) => Some((
+            Reason::NumberInUse,
+            format!("{} is connected to the application {id}: detach it at Telnyx if the number is free", owned.number),
+        )),
+    }
+}

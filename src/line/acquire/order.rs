@@ -1,0 +1,352 @@
+//! Buying: search, choose, claim, record, order exactly the recorded candidate, look the outcome up.
+//!
+//! An order is POSTed in one place of this program, `post`, and only in the pass whose own PUT has just recorded the
+//! candidate, within 10 seconds on the monotonic clock: a process that was frozen and wakes up must not buy. Its outcome
+//! is never guessed; `purchase::decide` says what may follow.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::super::pass::Pass;
+use super::super::plan::Step;
+use super::super::purchase::{Decision, LookUp, OrderState, candidate, decide};
+use super::super::spec::Source;
+use super::super::status::Progress;
+use super::super::{Outcome, StepError, StepResult};
+use super::{claim, mark, record_owned};
+use crate::domain::{Country, E164, NumberType, PolicyTime, Usd};
+use crate::portfolio::ledger::{self, Refusal};
+use crate::providers::telnyx::{Candidate, Order, OrderStatus, OwnedStatus, RequirementsStatus};
+use crate::providers::{ErrorClass, Reason as Outcomes};
+use crate::resources::client_number::{PriceStatus, PurchasePhase, PurchaseStatus};
+use crate::resources::reasons::Reason;
+
+/// How many numbers of each kind are looked at.
+const SEARCH_LIMIT: u32 = 20;
+
+/// Searches, chooses, claims and orders. `last` is the purchase whose candidate was proven not ours.
+pub async fn begin(
+    pass: &mut Pass<'_>,
+    country: &Country,
+    types: &[NumberType],
+    last: Option<&PurchaseStatus>,
+) -> StepResult {
+    if let Some(outcome) = no_room(pass).await? {
+        return Ok(outcome);
+    }
+    let found = match pass.account.telnyx.search(country, types, SEARCH_LIMIT).await {
+        Ok(found) => found,
+        Err(error) if error.is(Outcomes::NoCoverage) => return Ok(no_coverage(pass, country)),
+        Err(error) => return Err(error.into()),
+    };
+    let chosen = match choose(pass, &found, last) {
+        Ok(chosen) => chosen,
+        Err(outcome) => return Ok(outcome),
+    };
+    if let Some(outcome) = too_poor(pass, &chosen).await? {
+        return Ok(outcome);
+    }
+    if let Err(outcome) = claim::claim(pass, &chosen.number, true).await? {
+        return Ok(outcome);
+    }
+    let price = PriceStatus { upfront_usd: chosen.upfront.to_string(), monthly_usd: chosen.monthly.to_string() };
+    post(pass, &chosen.number, Some(chosen.kind), Some(price), last.map_or(0, |p| p.attempt) + 1).await
+}
+
+/// Goes on with a purchase that is recorded: looks its outcome up and does what may be done.
+pub async fn resume(
+    pass: &mut Pass<'_>,
+    purchase: &PurchaseStatus,
+    country: &Country,
+    types: &[NumberType],
+) -> StepResult {
+    let Some(number) = candidate(purchase) else { return begin(pass, country, types, Some(purchase)).await };
+    let look = look_up(pass, &number).await?;
+    match decide(purchase, &look, pass.ctx.clock.now(), pass.ctx.policy) {
+        Decision::Own { order_id, number_id } => {
+            mark(pass, &number_id, None).await?;
+            pass.ctx.metrics.purchase("owned");
+            let order_id = Some(order_id);
+            let progress = Progress::working(Step::Acquire, Reason::OrderPending, "the carrier delivered the number");
+            if purchase.order_id != order_id {
+                pass.save(&progress, |s| s.purchase.iter_mut().for_each(|p| p.order_id = order_id.clone())).await?;
+            }
+            record_owned(pass, &number, Some(number_id), purchase.attempt).await?;
+            Ok(Outcome::advanced(Step::Acquire))
+        }
+        Decision::Wait { phase, order_id, until: _, requirements } => {
+            let progress = waiting(phase, requirements.as_deref());
+            if purchase.phase != phase || (order_id.is_some() && purchase.order_id != order_id) {
+                pass.save(&progress, |s| {
+                    s.purchase.iter_mut().for_each(|p| {
+                        p.phase = phase;
+                        p.order_id = order_id.clone().or(p.order_id.take());
+                    });
+                })
+                .await?;
+            }
+            let poll = match phase {
+                PurchasePhase::WaitingRequirements => pass.ctx.policy.backoff(6),
+                _ => pass.ctx.policy.order_poll(),
+            };
+            Ok(Outcome::wait(progress, poll))
+        }
+        Decision::OrderAgain => {
+            // Telnyx: a number can only be ordered after a recent search (85000). Searching is free.
+            let found = pass.account.telnyx.search(country, types, SEARCH_LIMIT).await?;
+            let kind = found.iter().find(|c| c.number == number).map(|c| c.kind);
+            if let Err(outcome) = claim::claim(pass, &number, true).await? {
+                return Ok(outcome);
+            }
+            post(pass, &number, kind, purchase.price.clone(), purchase.attempt).await
+        }
+        Decision::Choose => begin(pass, country, types, Some(purchase)).await,
+    }
+}
+
+/// Records the candidate and orders it.
+async fn post(
+    pass: &mut Pass<'_>,
+    number: &E164,
+    kind: Option<NumberType>,
+    price: Option<PriceStatus>,
+    attempt: i32,
+) -> StepResult {
+    let reference = pass.spec.reference(&pass.account.owner);
+    let started = pass.ctx.clock.monotonic();
+    let intent = PurchaseStatus {
+        phase: PurchasePhase::Intended,
+        candidate: Some(number.to_string()),
+        attempt,
+        reference: Some(reference.to_string()),
+        order_id: None,
+        number_id: None,
+        price,
+        started_at: Some(Time(pass.ctx.clock.now())),
+        owned_at: None,
+    };
+    let ordering = Progress::working(
+        Step::Acquire,
+        Reason::OrderPending,
+        "the number is ordered; the carrier delivers in seconds, with documents in days",
+    );
+    // Lost here: nothing was ordered. Lost after it: the next pass looks this very number up.
+    if !crate::test_switches::skip_write_ahead() {
+        pass.save(&ordering, |status| status.purchase = Some(intent)).await?;
+    }
+    if pass.ctx.clock.monotonic().duration_since(started) >= PolicyTime::ORDER_WINDOW
+        && !crate::test_switches::skip_order_window()
+    {
+        tracing::warn!(line = %pass.spec.name, "more than 10 s passed since the candidate was recorded: nothing is ordered, the outcome is looked up first");
+        return Ok(Outcome::wait(waiting(PurchasePhase::Unknown, None), pass.ctx.policy.order_poll()));
+    }
+    let group = requirement_group(pass, kind);
+    // From its first second on the number rejects calls.
+    let reject = pass.account.applications.reject_id();
+    let result = pass.account.telnyx.create_order(number, &reference, reject, group.as_deref()).await;
+    let (phase, order_id, outcome) = match result {
+        Ok(order) => {
+            pass.ctx.metrics.purchase("ordered");
+            (PurchasePhase::Ordered, Some(order.id), Outcome::wait(ordering, pass.ctx.policy.order_poll()))
+        }
+        Err(error) => {
+            tracing::info!(line = %pass.spec.name, error = %error, "the order was not confirmed");
+            let (phase, progress) = refused(&error);
+            pass.ctx.metrics.purchase(if phase == PurchasePhase::Rejected { "rejected" } else { "unknown" });
+            (phase, None, Outcome::wait(progress, pass.ctx.policy.order_poll()))
+        }
+    };
+    // Lost here: the next pass finds the order by its reference.
+    pass.save(&outcome.progress, |status| {
+        status.purchase.iter_mut().for_each(|p| {
+            p.phase = phase;
+            p.order_id = order_id.clone();
+        });
+    })
+    .await?;
+    Ok(outcome)
+}
+
+/// What an unconfirmed order is recorded as. Only a definite no is a no.
+fn refused(error: &crate::providers::ProviderError) -> (PurchasePhase, Progress) {
+    match error.class {
+        ErrorClass::Refused => (PurchasePhase::Rejected, waiting(PurchasePhase::Rejected, None)),
+        ErrorClass::NeedsHuman => {
+            let reason = match error.reason {
+                Outcomes::InsufficientFunds => Reason::InsufficientFunds,
+                Outcomes::RequirementsNeeded => Reason::RequirementsMissing,
+                Outcomes::TokenInvalid | Outcomes::PermissionDenied => Reason::CredentialsInvalid,
+                _ => Reason::RefusedByProvider,
+            };
+            let message = format!("{}: {}", error.provider_text(), error.what_to_do);
+            (PurchasePhase::Rejected, Progress::stalled(Step::Acquire, reason, message))
+        }
+        _ => (PurchasePhase::Unknown, waiting(PurchasePhase::Unknown, None)),
+    }
+}
+
+/// What a waiting phase looks like.
+fn waiting(phase: PurchasePhase, requirements: Option<&str>) -> Progress {
+    match phase {
+        PurchasePhase::WaitingRequirements => Progress::stalled(
+            Step::Acquire,
+            Reason::RequirementsMissing,
+            format!(
+                "the carrier waits for documents ({}): hand them in at Telnyx, or name an approved group in telnyx.requirementGroups",
+                requirements.unwrap_or("see the order in the Telnyx portal")
+            ),
+        ),
+        PurchasePhase::Unknown | PurchasePhase::Intended => Progress::working(
+            Step::Acquire,
+            Reason::PurchaseOutcomeUnknown,
+            "whether the order went through is being looked up; nothing else is ordered until it is known",
+        ),
+        PurchasePhase::Rejected => Progress::working(
+            Step::Acquire,
+            Reason::OrderRejected,
+            "the carrier refused this number; another is chosen once the old one is proven not ours",
+        ),
+        _ => Progress::working(
+            Step::Acquire,
+            Reason::OrderPending,
+            "the number is ordered; the carrier delivers in seconds, with documents in days",
+        ),
+    }
+}
+
+pub(super) async fn look_up(pass: &Pass<'_>, number: &E164) -> Result<LookUp, StepError> {
+    let reference = pass.spec.reference(&pass.account.owner);
+    let orders = pass.account.telnyx.orders_by_reference(&reference).await?;
+    // Of several orders for the same number the one that got furthest counts.
+    let order = orders
+        .iter()
+        .filter_map(|order| order.item(number).map(|_| (order.id.clone(), state(order, number))))
+        .min_by_key(|(_, state)| match state {
+            OrderState::Success => 0,
+            OrderState::WaitingRequirements(_) => 1,
+            OrderState::Pending => 2,
+            OrderState::Ended => 3,
+        });
+    let listed =
+        pass.account.telnyx.number(number).await?.map(|owned| (owned.id, owned.status == Some(OwnedStatus::Active)));
+    Ok(LookUp { order, listed })
+}
+
+/// How an order of ours stands for the number.
+fn state(order: &Order, number: &E164) -> OrderState {
+    let item = order.item(number);
+    match item.and_then(|i| i.status.clone()).or_else(|| order.status.clone()) {
+        Some(OrderStatus::Success) => OrderState::Success,
+        Some(OrderStatus::Failure | OrderStatus::Cancelled | OrderStatus::Deleted) => OrderState::Ended,
+        _ => match item.and_then(|i| i.requirements_status.clone()) {
+            Some(RequirementsStatus::InfoPending) => OrderState::WaitingRequirements("information is missing".into()),
+            Some(RequirementsStatus::Exception) => {
+                OrderState::WaitingRequirements("what was handed in was rejected".into())
+            }
+            Some(RequirementsStatus::UnderReview) => OrderState::WaitingRequirements("under review".into()),
+            _ => OrderState::Pending,
+        },
+    }
+}
+
+/// Whether a slot is free at all, before anything is searched.
+async fn no_room(pass: &Pass<'_>) -> Result<Option<Outcome>, StepError> {
+    let at_meta: Vec<E164> =
+        pass.account.waba_numbers(claim::SLOT_LIST_AGE).await?.iter().filter_map(|n| n.number()).collect();
+    let ledger: Vec<_> = pass
+        .portfolio
+        .status
+        .iter()
+        .flat_map(|s| s.ledger.iter())
+        .filter(|e| e.uid != pass.spec.uid)
+        .cloned()
+        .collect();
+    let (used, limit) = (ledger::slots(&ledger, &at_meta), pass.portfolio.spec.limits.max_numbers);
+    Ok((used >= limit).then(|| claim::refused(pass, &Refusal::CapacityFull { used, limit })))
+}
+
+/// The first offer that is free and within the price limits.
+fn choose(pass: &Pass<'_>, found: &[Candidate], last: Option<&PurchaseStatus>) -> Result<Candidate, Outcome> {
+    let limits = &pass.portfolio.spec.limits;
+    let (max_monthly, max_upfront) =
+        match (Usd::parse(&limits.max_monthly_usd_per_number), Usd::parse(&limits.max_upfront_usd_per_number)) {
+            (Ok(monthly), Ok(upfront)) => (monthly, upfront),
+            (Err(invalid), _) | (_, Err(invalid)) => {
+                let message = format!("spec.limits of the Portfolio: {invalid}");
+                return Err(Outcome::wait(
+                    Progress::stalled(Step::Acquire, Reason::InvalidSpec, message),
+                    pass.ctx.policy.backoff(6),
+                ));
+            }
+        };
+    let refused = last.and_then(candidate);
+    let claimed = |number: &E164| {
+        pass.portfolio
+            .status
+            .iter()
+            .flat_map(|s| s.ledger.iter())
+            .any(|e| e.settled_at.is_none() && e.uid != pass.spec.uid && e.phone_number == number.as_str())
+    };
+    let free: Vec<&Candidate> = found
+        .iter()
+        .filter(|c| {
+            Some(&c.number) != refused.as_ref()
+                && !claimed(&c.number)
+                && pass.ctx.other_line_with(&c.number, &pass.spec.uid).is_none()
+        })
+        .collect();
+    if let Some(chosen) = free.iter().find(|c| c.monthly <= max_monthly && c.upfront <= max_upfront) {
+        return Ok((*chosen).clone());
+    }
+    let poll = pass.ctx.policy.backoff(6);
+    Err(match free.iter().min_by_key(|c| (c.monthly, c.upfront)) {
+        None => Outcome::wait(
+            Progress::working(
+                Step::Acquire,
+                Reason::NoInventory,
+                "the carrier has no such number at the moment; searched again by itself",
+            ),
+            poll,
+        ),
+        Some(cheapest) => Outcome::wait(
+            Progress::stalled(
+                Step::Acquire,
+                Reason::PriceAboveLimit,
+                format!(
+                    "the cheapest number costs {} a month and {} once: raise limits.maxMonthlyUsdPerNumber or limits.maxUpfrontUsdPerNumber of the Portfolio",
+                    cheapest.monthly.display(),
+                    cheapest.upfront.display()
+                ),
+            ),
+            poll,
+        ),
+    })
+}
+
+/// Whether the balance would fall below the Portfolio's minimum.
+async fn too_poor(pass: &Pass<'_>, chosen: &Candidate) -> Result<Option<Outcome>, StepError> {
+    let minimum = Usd::parse(&pass.portfolio.spec.limits.min_balance_usd).unwrap_or_default();
+    let balance = pass.account.telnyx.balance().await?;
+    let needed = minimum + chosen.upfront + chosen.monthly;
+    Ok((balance.available < needed).then(|| {
+        let message = format!(
+            "the carrier's balance of {} would fall below limits.minBalanceUsd {}: pay into the Telnyx account; goes on by itself",
+            balance.available.display(),
+            minimum.display()
+        );
+        Outcome::wait(Progress::stalled(Step::Acquire, Reason::InsufficientFunds, message), pass.ctx.policy.backoff(4))
+    }))
+}
+
+fn no_coverage(pass: &Pass<'_>, country: &Country) -> Outcome {
+    let message = format!(
+        "Telnyx sells no such number in {country}: use number.existing with a number that you have, also with carrier External"
+    );
+    Outcome::wait(Progress::stalled(Step::Acquire, Reason::NoCoverage, message), pass.ctx.policy.backoff(8))
+}
+
+/// The approved requirement group for what is bought.
+fn requirement_group(pass: &Pass<'_>, kind: Option<NumberType>) -> Option<String> {
+    let Source::Acquire { country, .. } = &pass.spec.source else { return None };
+    let groups = &pass.portfolio.spec.telnyx.requirement_groups;
+    groups.iter().find(|g| g.country == country.as_str() && Some(g.kind) == kind).map(|g| g.id.clone())
+}

@@ -1,0 +1,81 @@
+//! Everything that a reconcile depends on, in one place: clients, clock, randomness, shared views. No globals.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::runtime::events::Recorder;
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::views::Views;
+use crate::domain::{ClusterId, E164, NamespacedName, PolicyTime, SharedClock};
+use crate::portfolio::accounts::Accounts;
+use crate::portfolio::rounds::Rounds;
+use crate::resources::{ClientNumber, Portfolio};
+use crate::store::Store;
+use crate::telemetry::controller_metrics::ControllerMetrics;
+
+/// What the controllers work with.
+pub struct Context {
+    /// Kubernetes, for single requests (bounded in time).
+    pub client: kube::Client,
+    /// Writes events; shared, since it holds the cache that joins repeats.
+    pub recorder: Recorder,
+    /// Time.
+    pub clock: SharedClock,
+    /// Policy times.
+    pub policy: PolicyTime,
+    /// MongoDB.
+    pub store: Store,
+    /// Provider clients by Portfolio.
+    pub accounts: Accounts,
+    /// All lines, as last seen. May be a moment old: good for looking around, never for deciding to spend.
+    pub lines: Views<ClientNumber>,
+    /// All Portfolios, as last seen.
+    pub portfolios: Views<Portfolio>,
+    /// Randomness.
+    pub rng: Mutex<StdRng>,
+    /// Write nothing to providers, MongoDB or Secrets.
+    pub read_only: bool,
+    /// Identity of this cluster: the uid of the namespace kube-system.
+    pub cluster: ClusterId,
+    /// When each Portfolio's accounts are read next.
+    pub rounds: Rounds,
+    /// Measurements.
+    pub metrics: Arc<ControllerMetrics>,
+}
+
+impl Context {
+    /// A duration with 15 % jitter either way, so that many lines don't move in step.
+    pub fn jitter(&self, duration: Duration) -> Duration {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        duration.mul_f64(rng.random_range(0.85..1.15))
+    }
+
+    /// Another line that has or wants the number, by its status or its spec.
+    pub fn other_line_with(&self, number: &E164, uid: &str) -> Option<NamespacedName> {
+        self.lines
+            .state()
+            .iter()
+            .find(|other| {
+                let status = other.status.as_ref();
+                let owned = status.and_then(|s| s.phone_number.as_deref());
+                let candidate = status.and_then(|s| s.purchase.as_ref()).and_then(|p| p.candidate.as_deref());
+                other.metadata.uid.as_deref() != Some(uid) && [owned, candidate].contains(&Some(number.as_str()))
+            })
+            .map(|other| name_of(&other.metadata))
+    }
+
+    /// Whether an object of this name exists (another than `uid`).
+    pub fn line_exists(&self, name: &NamespacedName, uid: &str) -> bool {
+        self.lines
+            .state()
+            .iter()
+            .any(|other| other.metadata.uid.as_deref() != Some(uid) && name_of(&other.metadata) == *name)
+    }
+}
+
+/// Namespace and name of an object.
+pub fn name_of(metadata: &kube::api::ObjectMeta) -> NamespacedName {
+    NamespacedName::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}

@@ -1,0 +1,122 @@
+//! One pass over one line: the object as it was last read or written, and the only way to write its status.
+//!
+//! Status is written whole, by PUT with resourceVersion. A 409 is treated the same whatever caused it (another writer, or
+//! the echo of our own PUT behind a gateway): read live, and write again only if uid, generation and the purchase are as
+//! this pass knew them. Whoever needs to know that nobody else has acted meanwhile relies on that.
+//! Must never write status by patch: server-side apply drops what it does not name, and a purchase must not be dropped.
+
+use kube::api::PostParams;
+use kube::{Api, ResourceExt};
+
+use super::context::Context;
+use super::error::StepError;
+use super::events;
+use super::spec::LineSpec;
+use super::status::{Overlay, Progress, apply};
+use crate::domain::E164;
+use crate::portfolio::accounts::Account;
+use crate::resources::{ClientNumber, ClientNumberStatus, Portfolio};
+use std::sync::Arc;
+
+/// How often a PUT is repeated after a conflict that changed nothing that matters.
+const CONFLICTS: usize = 5;
+
+/// One pass.
+pub struct Pass<'a> {
+    /// What it works with.
+    pub ctx: &'a Context,
+    /// The object as last read or written.
+    pub line: ClientNumber,
+    /// Its spec, parsed.
+    pub spec: LineSpec,
+    /// Its Portfolio, as last seen.
+    pub portfolio: Arc<Portfolio>,
+    /// The Portfolio's accounts.
+    pub account: Arc<Account>,
+    /// What stands over the pipeline.
+    pub overlay: Overlay,
+}
+
+impl Pass<'_> {
+    /// The status as last read or written.
+    pub fn status(&self) -> ClientNumberStatus {
+        self.line.status.clone().unwrap_or_default()
+    }
+
+    /// The line's number, once recorded.
+    pub fn number(&self) -> Option<E164> {
+        self.line.status.as_ref()?.phone_number.as_deref().and_then(|text| E164::parse(text).ok())
+    }
+
+    /// Writes what changed, with the conditions that follow from it. Ends earlier failures: something was achieved.
+    pub async fn save(
+        &mut self,
+        progress: &Progress,
+        change: impl FnOnce(&mut ClientNumberStatus),
+    ) -> Result<(), StepError> {
+        let overlay = self.overlay.clone();
+        self.line = save(self.ctx, &self.line, progress, &overlay, |status| {
+            if let Some(retry) = status.retry.as_mut() {
+                retry.attempts = 0;
+                retry.next_retry_at = None;
+                retry.last_error = None;
+            }
+            change(status);
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// Writes a line's status if it differs, and the events for what flipped. Returns the object as the server has it.
+pub async fn save(
+    ctx: &Context,
+    line: &ClientNumber,
+    progress: &Progress,
+    overlay: &Overlay,
+    change: impl FnOnce(&mut ClientNumberStatus),
+) -> Result<ClientNumber, StepError> {
+    let before = line.status.clone().unwrap_or_default();
+    let mut status = before.clone();
+    change(&mut status);
+    apply(&mut status, progress, overlay, line.metadata.generation.unwrap_or_default(), ctx.clock.now());
+    if status == before {
+        return Ok(line.clone());
+    }
+    let written = put(ctx, line, status).await?;
+    let after = written.status.clone().unwrap_or_default();
+    events::publish(ctx, &written, &before, &after).await;
+    Ok(written)
+}
+
+async fn put(ctx: &Context, line: &ClientNumber, status: ClientNumberStatus) -> Result<ClientNumber, StepError> {
+    let api: Api<ClientNumber> = Api::namespaced(ctx.client.clone(), &line.namespace().unwrap_or_default());
+    let name = line.name_any();
+    let mut wanted = line.clone();
+    wanted.status = Some(status);
+    for _ in 0..=CONFLICTS {
+        match api.replace_status(&name, &PostParams::default(), &wanted).await {
+            Ok(written) => return Ok(written),
+            Err(kube::Error::Api(error)) if error.is_conflict() => {
+                let live = api.get(&name).await.map_err(StepError::Kube)?;
+                if !as_known(line, &live) {
+                    return Err(StepError::Moved);
+                }
+                wanted.metadata = live.metadata;
+            }
+            Err(error) => return Err(StepError::Kube(error)),
+        }
+    }
+    Err(StepError::Moved)
+}
+
+/// Whether the live object is the one that was planned on, as far as money is concerned.
+fn as_known(known: &ClientNumber, live: &ClientNumber) -> bool {
+    fn purchase(line: &ClientNumber) -> Option<&crate::resources::client_number::PurchaseStatus> {
+        line.status.as_ref().and_then(|s| s.purchase.as_ref())
+    }
+    known.metadata.uid == live.metadata.uid
+        && known.metadata.generation == live.metadata.generation
+        && known.metadata.deletion_timestamp == live.metadata.deletion_timestamp
+        && purchase(known) == purchase(live)
+}

@@ -1,0 +1,214 @@
+//! From what a pass found to the conditions that people read. Pure; the one place that decides about conditions of a
+//! line. Writing them is `pass.rs`'s.
+
+use jiff::Timestamp;
+
+use super::plan::{Step, done};
+use crate::resources::ClientNumberStatus;
+use crate::resources::conditions::{ConditionType, Truth, Wanted, fold, is_true};
+use crate::resources::reasons::Reason;
+
+/// How the current step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Being worked on, or waiting for something that comes by itself.
+    Working,
+    /// A person must act.
+    Stalled,
+    /// Nothing to do.
+    Settled,
+}
+
+/// What a pass found: where the line is and why, in words that end with what happens next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The current step.
+    pub step: Step,
+    /// How it stands.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// For people.
+    pub message: String,
+}
+
+impl Progress {
+    /// Work is under way.
+    pub fn working(step: Step, reason: Reason, message: impl Into<String>) -> Self {
+        Self { step, state: State::Working, reason, message: message.into() }
+    }
+
+    /// A person must act.
+    pub fn stalled(step: Step, reason: Reason, message: impl Into<String>) -> Self {
+        Self { step, state: State::Stalled, reason, message: message.into() }
+    }
+
+    /// The line is as it should be.
+    pub fn settled(message: impl Into<String>) -> Self {
+        Self { step: Step::Keep, state: State::Settled, reason: Reason::Ready, message: message.into() }
+    }
+}
+
+/// What stands over the pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Overlay {
+    /// Nothing.
+    None,
+    /// Stopped by suspend: the line's own or its Portfolio's.
+    Suspended(Reason, String),
+    /// Being released.
+    Deleting,
+}
+
+/// Sets conditions, step and observedGeneration from the facts in `status` and from what the pass found.
+pub fn apply(status: &mut ClientNumberStatus, progress: &Progress, overlay: &Overlay, generation: i64, now: Timestamp) {
+    let was_ready = is_true(&status.conditions, ConditionType::Ready);
+    let mut wanted = vec![ready(progress, overlay, was_ready)];
+    wanted.extend(Step::ALL.into_iter().filter_map(|step| step_condition(step, status, progress)));
+    wanted.push(display_name(status));
+    wanted.extend(extras(progress, overlay));
+    status.conditions = fold(&status.conditions, wanted, generation, now);
+    status.observed_generation = generation;
+    status.step = Some(if *overlay == Overlay::Deleting { "release" } else { progress.step.as_str() }.into());
+}
+
+fn ready(progress: &Progress, overlay: &Overlay, was_ready: bool) -> Wanted {
+    let type_ = ConditionType::Ready;
+    match (overlay, progress.state) {
+        (Overlay::Deleting, _) => Wanted::new(type_, Truth::False, progress.reason, &progress.message),
+        // Work stops; Ready stays what it was.
+        (Overlay::Suspended(_, message), _) if was_ready => Wanted::new(type_, Truth::True, Reason::Ready, message),
+        (Overlay::Suspended(reason, message), _) => Wanted::new(type_, Truth::False, *reason, message),
+        (Overlay::None, State::Settled) => Wanted::new(type_, Truth::True, Reason::Ready, &progress.message),
+        // A provider that can't be reached does not take a line down that works.
+        (Overlay::None, State::Working) if progress.step == Step::Keep && was_ready => {
+            Wanted::new(type_, Truth::True, Reason::Ready, "the line sends and receives")
+        }
+        (Overlay::None, _) => Wanted::new(type_, Truth::False, progress.reason, &progress.message),
+    }
+}
+
+fn step_condition(step: Step, status: &ClientNumberStatus, progress: &Progress) -> Option<Wanted> {
+    let (type_, reason, message) = match step {
+        Step::Acquire => {
+            let bought = status.purchase.as_ref().is_some_and(|p| p.attempt > 0);
+            let reason = if bought { Reason::Acquired } else { Reason::Adopted };
+            (ConditionType::NumberAcquired, reason, "the number belongs to this line")
+        }
+        Step::Link => {
+            (ConditionType::LinkedToWhatsApp, Reason::Linked, "the WhatsApp Business Account lists the number")
+        }
+        Step::Verify => (ConditionType::OwnershipVerified, Reason::Verified, "Meta accepted the code"),
+        Step::Route => (ConditionType::Routed, Reason::Routed, "the routing table holds the line"),
+        Step::Register => (ConditionType::Registered, Reason::Registered, "the line is registered at the Cloud API"),
+        Step::Keep => return None,
+    };
+    Some(if done(step, status) {
+        Wanted::new(type_, Truth::True, reason, message)
+    } else if step == progress.step {
+        Wanted::new(type_, Truth::False, progress.reason, &progress.message)
+    } else {
+        Wanted::new(type_, Truth::Unknown, Reason::NotStarted, "waits for the steps before it")
+    })
+}
+
+/// name_status is called beta by Meta: absent is Unknown, never False.
+fn display_name(status: &ClientNumberStatus) -> Wanted {
+    let name_status = status.line.as_ref().and_then(|l| l.display_name_status.as_deref());
+    let (truth, reason, message) = match name_status {
+        Some("APPROVED" | "AVAILABLE_WITHOUT_REVIEW") => {
+            (Truth::True, Reason::NameApproved, "Meta shows the name, or allows it without review".to_owned())
+        }
+        Some("DECLINED" | "EXPIRED") => (
+            Truth::False,
+            Reason::NameDeclined,
+            "Meta declined the name: change spec.displayName, for example to Company by Platform".to_owned(),
+        ),
+        Some("PENDING_REVIEW") => {
+            (Truth::False, Reason::NamePending, "Meta reviews the name; read again by itself".to_owned())
+        }
+        Some(other) => (Truth::Unknown, Reason::NotRead, format!("Meta says {other}; read again by itself")),
+        None => (Truth::Unknown, Reason::NotRead, "Meta has not told yet; read again by itself".to_owned()),
+    };
+    Wanted::new(ConditionType::DisplayNameApproved, truth, reason, message)
+}
+
+fn extras(progress: &Progress, overlay: &Overlay) -> Vec<Wanted> {
+    let mut extras = Vec::new();
+    let suspended = matches!(overlay, Overlay::Suspended(..));
+    if let Overlay::Suspended(reason, message) = overlay {
+        extras.push(Wanted::new(ConditionType::Suspended, Truth::True, *reason, message));
+    }
+    if *overlay == Overlay::Deleting {
+        extras.push(Wanted::new(ConditionType::Deleting, Truth::True, progress.reason, &progress.message));
+    }
+    match progress.state {
+        // Background checks of a line that works are not a change under way (kstatus would flap).
+        State::Working if !suspended && progress.step != Step::Keep => {
+            extras.push(Wanted::new(ConditionType::Reconciling, Truth::True, progress.reason, &progress.message));
+        }
+        State::Stalled if !suspended => {
+            extras.push(Wanted::new(ConditionType::Stalled, Truth::True, progress.reason, &progress.message));
+        }
+        _ => {}
+    }
+    extras
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(status: &mut ClientNumberStatus, progress: &Progress, overlay: &Overlay) -> Vec<String> {
+        apply(status, progress, overlay, 3, "2026-11-01T10:00:00Z".parse().unwrap());
+        status.conditions.iter().map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect()
+    }
+
+    #[test]
+    fn a_new_line() {
+        let mut status = ClientNumberStatus::default();
+        let progress = Progress::working(Step::Acquire, Reason::OrderPending, "m");
+        assert_eq!(
+            run(&mut status, &progress, &Overlay::None),
+            [
+                "Ready=False/OrderPending",
+                "NumberAcquired=False/OrderPending",
+                "LinkedToWhatsApp=Unknown/NotStarted",
+                "OwnershipVerified=Unknown/NotStarted",
+                "Routed=Unknown/NotStarted",
+                "Registered=Unknown/NotStarted",
+                "DisplayNameApproved=Unknown/NotRead",
+                "Reconciling=True/OrderPending",
+            ]
+        );
+        assert_eq!(status.observed_generation, 3);
+        assert_eq!(status.step.as_deref(), Some("acquire"));
+    }
+
+    #[test]
+    fn suspension_keeps_ready_and_never_stands_beside_reconciling() {
+        let mut status = ClientNumberStatus::default();
+        run(&mut status, &Progress::settled("m"), &Overlay::None);
+        let overlay = Overlay::Suspended(Reason::PortfolioSuspended, "stopped".into());
+        let got = run(&mut status, &Progress::working(Step::Keep, Reason::InProgress, "m"), &overlay);
+        assert_eq!(got[0], "Ready=True/Ready");
+        assert!(got.contains(&"Suspended=True/PortfolioSuspended".to_owned()), "{got:?}");
+        assert!(!got.iter().any(|c| c.starts_with("Reconciling")), "{got:?}");
+        let mut fresh = ClientNumberStatus::default();
+        assert_eq!(
+            run(&mut fresh, &Progress::working(Step::Acquire, Reason::InProgress, "m"), &overlay)[0],
+            "Ready=False/PortfolioSuspended"
+        );
+    }
+
+    #[test]
+    fn trouble_in_the_background_takes_no_line_down() {
+        let mut status = ClientNumberStatus::default();
+        run(&mut status, &Progress::settled("m"), &Overlay::None);
+        let got = run(&mut status, &Progress::working(Step::Keep, Reason::ProviderUnavailable, "m"), &Overlay::None);
+        assert_eq!(got[0], "Ready=True/Ready");
+        let got = run(&mut status, &Progress::stalled(Step::Keep, Reason::LineNotConnected, "m"), &Overlay::None);
+        assert_eq!(got[0], "Ready=False/LineNotConnected");
+        assert!(got.contains(&"Stalled=True/LineNotConnected".to_owned()));
+    }
+}

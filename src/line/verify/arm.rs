@@ -1,0 +1,105 @@
+//! Recording calls, and ending it. Armed: our capture application on the number, its document fetched by us and as it
+//! should be. Otherwise the rejecting application. Arming is recorded before it is done, so that whatever dies in between
+//! is disarmed at the end.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::super::pass::Pass;
+use super::super::plan::Step;
+use super::super::status::Progress;
+use super::super::{Outcome, StepError};
+use crate::code::capture;
+use crate::providers::telnyx::NumberUpdate;
+use crate::resources::client_number::VerificationStatus;
+use crate::resources::reasons::Reason;
+use crate::router::texml;
+use std::time::Duration;
+
+/// Arms the number; `Some(outcome)`: it can't be, and why.
+pub async fn arm(pass: &mut Pass<'_>) -> Result<Option<Outcome>, StepError> {
+    let Some(number_id) = pass.status().purchase.and_then(|p| p.number_id) else { return Ok(None) };
+    if let Some(outcome) = check_document(pass).await {
+        return Ok(Some(outcome));
+    }
+    let now = Time(pass.ctx.clock.now());
+    let progress = Progress::working(
+        Step::Verify,
+        Reason::InProgress,
+        "calls to the number are recorded from now on, until the code is caught",
+    );
+    pass.save(&progress, |status| {
+        status.verification.get_or_insert_with(VerificationStatus::default).armed_at.get_or_insert(now);
+    })
+    .await?;
+    let capture = pass.account.applications.capture.clone();
+    let update = NumberUpdate { connection_id: Some(capture.clone()), ..NumberUpdate::default() };
+    pass.account.telnyx.update_number(&number_id, &update).await?;
+    // Proven, not assumed: a code that is spoken into the wrong application is lost for an hour.
+    let seen = pass.account.telnyx.number_by_id(&number_id).await?.and_then(|n| n.connection_id);
+    if seen.as_deref() != Some(capture.as_str()) {
+        let message = "Telnyx does not show the recording application on the number yet; looked at again by itself";
+        let progress = Progress::working(Step::Verify, Reason::InProgress, message);
+        return Ok(Some(Outcome::wait(progress, pass.ctx.policy.code_poll())));
+    }
+    Ok(None)
+}
+
+/// Fetches the capture document as Telnyx will, and compares it.
+async fn check_document(pass: &Pass<'_>) -> Option<Outcome> {
+    let wait = pass.ctx.policy.backoff(4);
+    let stalled = |reason, message| Some(Outcome::wait(Progress::stalled(Step::Verify, reason, message), wait));
+    let Some(url) = crate::portfolio::voice_urls(&pass.portfolio).map(|urls| urls.capture) else {
+        return stalled(
+            Reason::CaptureNotConfigured,
+            "set telnyx.voiceUrl or meta.webhookUrl of the Portfolio to the router's public address".to_owned(),
+        );
+    };
+    match pass.ctx.accounts.fetch_document(&url).await {
+        Ok(document) if document.trim() == texml::CAPTURE.trim() => None,
+        Ok(_) => stalled(
+            Reason::CaptureNotReachable,
+            format!("{url} does not answer with the capture document: let it lead to the router of this version"),
+        ),
+        Err(error) => stalled(
+            Reason::CaptureNotReachable,
+            format!(
+                "{url} can't be fetched ({error}): let it lead to the router, reachable from the Internet and from here"
+            ),
+        ),
+    }
+}
+
+/// Deletes what was recorded and lets the number reject calls again. Does nothing for a number that is not armed.
+pub async fn disarm(pass: &mut Pass<'_>) -> Result<(), StepError> {
+    let status = pass.status();
+    let armed = status.verification.as_ref().is_some_and(|v| v.armed_at.is_some());
+    let (true, Some(number), Some(number_id)) = (armed, pass.number(), status.purchase.and_then(|p| p.number_id))
+    else {
+        return Ok(());
+    };
+    let telnyx = &pass.account.telnyx;
+    // First nothing more is recorded, then what was recorded goes.
+    let update =
+        NumberUpdate { connection_id: Some(pass.account.applications.reject.clone()), ..NumberUpdate::default() };
+    telnyx.update_number(&number_id, &update).await?;
+    let known = status.verification.map(|v| v.known_recordings).unwrap_or_default();
+    let since = super::listen::since(pass.ctx.clock.now());
+    let recordings = pass.account.recordings(since, Duration::ZERO).await?;
+    let transcriptions = pass.account.transcriptions(since, Duration::ZERO).await?;
+    for id in capture::candidates(&super::listen::facts(&recordings), &number, &known) {
+        for transcription in transcriptions.iter().filter(|t| t.recording_id.as_deref() == Some(id.as_str())) {
+            telnyx.delete_transcription(&transcription.id).await?;
+        }
+        telnyx.delete_recording(&id).await?;
+    }
+    let progress = Progress::working(Step::Verify, Reason::InProgress, "calls to the number are rejected again");
+    pass.save(&progress, |status| {
+        if let Some(verification) = status.verification.as_mut() {
+            verification.armed_at = None;
+            verification.known_recordings.clear();
+        }
+    })
+    .await?;
+    pass.account.end_turn(&pass.spec.uid);
+    Ok(())
+}

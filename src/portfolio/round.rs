@@ -1,0 +1,228 @@
+//! One round over the accounts: what can be read of them, and what is made there before any line spends. Reads are
+//! shared by all lines; nothing here is a call per line.
+
+use super::accounts::{Account, Applications};
+use super::applications::{self, Claimed};
+use super::credentials::{self, CredentialError};
+use crate::domain::E164;
+use crate::line::context::Context;
+use crate::providers::telnyx::OwnedNumber;
+use crate::providers::{ErrorClass, ProviderError, Reason as Outcomes, meta};
+use crate::resources::Portfolio;
+use crate::resources::conditions::{ConditionType, Truth, Wanted, get};
+use crate::resources::portfolio::WebhookPolicy;
+use crate::resources::reasons::Reason;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why the Portfolio is not Ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Reason.
+    pub reason: Reason,
+    /// What to do.
+    pub message: String,
+    /// Whether a person must act.
+    pub human: bool,
+}
+
+/// What a round found.
+#[derive(Default)]
+pub struct Found {
+    /// Why lines must wait; None: Ready.
+    pub trouble: Option<Trouble>,
+    /// The accounts' conditions, as far as they were read.
+    pub conditions: Vec<Wanted>,
+    /// Numbers that Meta lists.
+    pub at_meta: Option<Vec<E164>>,
+    /// Numbers at the carrier that carry our tag.
+    pub owned: Option<Vec<OwnedNumber>>,
+    /// Balance in USD.
+    pub balance: Option<String>,
+    /// Meta's messaging limit.
+    pub messaging_limit: Option<String>,
+    /// The TeXML applications.
+    pub applications: Option<Applications>,
+}
+
+/// Runs one round. Everything that goes wrong is in what it returns.
+pub async fn run(portfolio: &Portfolio, ctx: &Context) -> Found {
+    let mut found = Found::default();
+    match accounts(portfolio, ctx, &mut found).await {
+        Ok(account) => {
+            rest(portfolio, ctx, &account, &mut found).await;
+            if found.trouble.is_none() {
+                ctx.accounts.publish(portfolio, account);
+            }
+        }
+        Err(trouble) => {
+            // Lines that work keep their accounts through a provider's bad hour; not through a refused token.
+            if trouble.human {
+                ctx.accounts.withdraw(portfolio);
+            }
+            found.conditions.push(Wanted::new(
+                ConditionType::TokensValid,
+                Truth::False,
+                trouble.reason,
+                &trouble.message,
+            ));
+            found.trouble = Some(trouble);
+        }
+    }
+    found
+}
+
+/// Secrets, tokens, the cluster's claim.
+async fn accounts(portfolio: &Portfolio, ctx: &Context, found: &mut Found) -> Result<Arc<Account>, Trouble> {
+    let credentials = credentials::read(&ctx.client, portfolio).await.map_err(|error| Trouble {
+        reason: Reason::SecretMissing,
+        human: matches!(error, CredentialError::Missing { .. }),
+        message: error.to_string(),
+    })?;
+    let invalid = |error: crate::domain::Invalid| Trouble {
+        reason: Reason::InvalidSpec,
+        message: error.to_string(),
+        human: true,
+    };
+    let bare = ctx.accounts.prepare(portfolio, &credentials, &ctx.cluster, Applications::default()).map_err(invalid)?;
+    let token = bare.meta.debug_token().await.map_err(|e| provider(&e))?;
+    if !token.is_valid {
+        return Err(Trouble {
+            reason: Reason::CredentialsInvalid,
+            message: "Meta says that the access token is not valid: make a new one for the system user and put it into the Secret of meta.accessTokenSecretRef".into(),
+            human: true,
+        });
+    }
+    let balance = bare.telnyx.balance().await.map_err(|e| provider(&e))?;
+    found.balance = Some(format!("{:.2}", balance.available.0));
+    found.conditions.push(Wanted::new(
+        ConditionType::TokensValid,
+        Truth::True,
+        Reason::CredentialsValid,
+        "Telnyx and Meta accept key and token",
+    ));
+    found.conditions.push(funded(portfolio, balance.available));
+    if ctx.read_only {
+        return Ok(bare);
+    }
+    let claimed =
+        applications::ensure(portfolio, &bare.telnyx, &bare.owner, &ctx.cluster).await.map_err(|e| provider(&e))?;
+    match claimed {
+        Claimed::InUse(by) => {
+            ctx.accounts.withdraw(portfolio);
+            Err(Trouble {
+                reason: Reason::OwnerIdInUse,
+                message: format!(
+                    "ownerId {} belongs to the cluster {by}: use another ownerId, or set takeOverFrom to {by} if that cluster is gone",
+                    bare.owner
+                ),
+                human: true,
+            })
+        }
+        Claimed::Ours(applications) => {
+            found.applications = Some(applications.clone());
+            ctx.accounts.prepare(portfolio, &credentials, &ctx.cluster, applications).map_err(invalid)
+        }
+    }
+}
+
+/// What can be read besides. What can't be read is Unknown and blocks nothing.
+async fn rest(portfolio: &Portfolio, ctx: &Context, account: &Account, found: &mut Found) {
+    match account.waba_numbers(Duration::ZERO).await {
+        Ok(numbers) => {
+            found.at_meta = Some(numbers.iter().filter_map(meta::PhoneNumber::number).collect());
+            found.messaging_limit = numbers.iter().find_map(|n| n.messaging_limit().map(str::to_owned));
+        }
+        Err(error) => found.trouble = Some(provider(&error)),
+    }
+    match account.owned_numbers(Duration::ZERO).await {
+        Ok(numbers) => found.owned = Some(numbers.as_ref().clone()),
+        Err(error) => found.trouble = Some(provider(&error)),
+    }
+    found.conditions.push(subscribed(portfolio, ctx, account).await);
+    found.conditions.push(business(account).await);
+}
+
+fn funded(portfolio: &Portfolio, balance: crate::domain::Usd) -> Wanted {
+    let minimum = crate::domain::Usd::parse(&portfolio.spec.limits.min_balance_usd).unwrap_or_default();
+    let (truth, reason, message) = if balance >= minimum {
+        (Truth::True, Reason::Funded, "the balance is above limits.minBalanceUsd".to_owned())
+    } else {
+        (
+            Truth::False,
+            Reason::BalanceLow,
+            format!("the balance is below limits.minBalanceUsd ({}): pay into the Telnyx account", minimum.display()),
+        )
+    };
+    Wanted::new(ConditionType::CarrierFunded, truth, reason, message)
+}
+
+/// Subscribed once at the start, and again only with webhookPolicy Repair: subscribing also removes an override.
+async fn subscribed(portfolio: &Portfolio, ctx: &Context, account: &Account) -> Wanted {
+    let type_ = ConditionType::WebhookSubscribed;
+    let app = account.meta.app_id();
+    let there = |apps: &[meta::SubscribedApp]| apps.iter().any(|a| a.id == *app);
+    let unknown = |error: &ProviderError| {
+        Wanted::new(type_, Truth::Unknown, Reason::NotRead, format!("{}; read again by itself", error.provider_text()))
+    };
+    let ok = || {
+        Wanted::new(
+            type_,
+            Truth::True,
+            Reason::Subscribed,
+            "the WhatsApp Business Account sends its webhooks to the app",
+        )
+    };
+    match account.meta.subscribed_apps(&account.waba).await {
+        Err(error) => unknown(&error),
+        Ok(apps) if there(&apps) => ok(),
+        Ok(_) => {
+            let first =
+                portfolio.status.as_ref().and_then(|s| get(&s.conditions, type_)).is_none_or(|c| c.status == "Unknown");
+            if ctx.read_only || !(first || portfolio.spec.meta.webhook_policy == WebhookPolicy::Repair) {
+                return Wanted::new(
+                    type_,
+                    Truth::False,
+                    Reason::NotSubscribed,
+                    "the WhatsApp Business Account is not subscribed to the app: subscribe it, or set meta.webhookPolicy to Repair",
+                );
+            }
+            match account.meta.subscribe(&account.waba).await {
+                Ok(()) => ok(),
+                Err(error) => unknown(&error),
+            }
+        }
+    }
+}
+
+async fn business(account: &Account) -> Wanted {
+    use meta::VerificationStatus::Verified;
+    let type_ = ConditionType::BusinessVerified;
+    match account.meta.waba(&account.waba).await.map(|w| w.business_verification_status) {
+        Ok(Some(Verified)) => Wanted::new(type_, Truth::True, Reason::BusinessVerified, "Meta verified the business"),
+        Ok(Some(other)) => Wanted::new(
+            type_,
+            Truth::False,
+            Reason::BusinessNotVerified,
+            format!(
+                "Meta says {other}: hand in the documents in the Security Center; until then Meta grants 2 numbers"
+            ),
+        ),
+        Ok(None) | Err(_) => {
+            Wanted::new(type_, Truth::Unknown, Reason::NotRead, "Meta does not tell; read again by itself")
+        }
+    }
+}
+
+/// A provider's error as the Portfolio's trouble.
+fn provider(error: &ProviderError) -> Trouble {
+    let human = matches!(error.class, ErrorClass::NeedsHuman | ErrorClass::Refused);
+    let reason = match (error.class, error.reason) {
+        (_, Outcomes::TokenInvalid | Outcomes::PermissionDenied) => Reason::CredentialsInvalid,
+        (ErrorClass::Throttled { .. }, _) => Reason::RateLimited,
+        _ if human => Reason::RefusedByProvider,
+        _ => Reason::ProviderUnavailable,
+    };
+    let what_next = if human { error.what_to_do } else { "tried again by itself" };
+    Trouble { reason, message: format!("{}; {what_next}", error.provider_text()), human }
+}
