@@ -5,6 +5,7 @@
 //! It must never hold a token, a code, a PIN, a URL's query or anything of a candidate's.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::reason::Reason;
@@ -80,9 +81,13 @@ pub enum Effect {
     Write,
 }
 
-/// A call to a provider that did not give its result.
+/// A call to a provider that did not give its result. One pointer wide: it travels through every step's `Result`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProviderError(Box<ErrorDetails>);
+
+/// What is known of the failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderError {
+pub struct ErrorDetails {
     /// Whose answer.
     pub provider: Provider,
     /// Our name of the call, e.g. `create_order`.
@@ -105,6 +110,31 @@ pub struct ProviderError {
     pub retry_after: Option<Duration>,
     /// How long the provider's rule asks to wait where the answer does not say it (a policy time: scale it).
     pub policy_wait: Option<Duration>,
+}
+
+impl From<ErrorDetails> for ProviderError {
+    fn from(details: ErrorDetails) -> Self {
+        Self(Box::new(details))
+    }
+}
+
+impl Deref for ProviderError {
+    type Target = ErrorDetails;
+    fn deref(&self) -> &ErrorDetails {
+        &self.0
+    }
+}
+
+impl DerefMut for ProviderError {
+    fn deref_mut(&mut self) -> &mut ErrorDetails {
+        &mut self.0
+    }
+}
+
+impl fmt::Debug for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl ProviderError {

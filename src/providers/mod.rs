@@ -25,6 +25,6 @@ mod transport_tests;
 
 pub use classify::{Class, Row};
 pub use document::DocumentError;
-pub use error::{Effect, ErrorClass, Provider, ProviderError};
+pub use error::{Effect, ErrorClass, ErrorDetails, Provider, ProviderError};
 pub use http::{CallHook, Http, ProviderCall, SetupError};
 pub use reason::Reason;

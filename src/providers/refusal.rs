@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 
 use super::classify::{self, Class, Problem, Row};
 use super::clean;
-use super::error::{Effect, Provider, ProviderError};
+use super::error::{Effect, ErrorDetails, Provider, ProviderError};
 use super::reason::Reason;
 use super::request::Operation;
 
@@ -52,15 +52,13 @@ pub(crate) fn refusal(
         }
     };
     let retry_after = (dialect.wait)(headers).or_else(|| retry_after(headers));
-    let refusal = ProviderError {
-        class: class.resolve(operation.effect, retry_after),
-        code: problem.and_then(|p| p.code.clone()).filter(|code| is_code(code, secrets)),
-        subcode: problem.and_then(|p| p.subcode),
-        http_status: Some(status),
-        retry_after,
-        policy_wait,
-        ..error(dialect.provider, operation, class, reason, message, what)
-    };
+    let mut refusal = error(dialect.provider, operation, class, reason, message, what);
+    refusal.class = class.resolve(operation.effect, retry_after);
+    refusal.code = problem.and_then(|p| p.code.clone()).filter(|code| is_code(code, secrets));
+    refusal.subcode = problem.and_then(|p| p.subcode);
+    refusal.http_status = Some(status);
+    refusal.retry_after = retry_after;
+    refusal.policy_wait = policy_wait;
     (refusal, problem.and_then(|p| p.trace.clone()))
 }
 
@@ -73,7 +71,7 @@ pub(crate) fn error(
     message: String,
     what_to_do: &'static str,
 ) -> ProviderError {
-    ProviderError {
+    ErrorDetails {
         provider,
         operation: operation.name,
         class: class.resolve(operation.effect, None),
@@ -86,6 +84,7 @@ pub(crate) fn error(
         retry_after: None,
         policy_wait: None,
     }
+    .into()
 }
 
 /// A code is short and plain; anything else that stands in its place is not shown.

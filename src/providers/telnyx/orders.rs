@@ -113,11 +113,7 @@ impl Client {
         }
         let mut orders = Vec::new();
         for entry in plausible {
-            if let Some(order) = self.order(&entry.id).await? {
-                if order.is_of(reference) {
-                    orders.push(order);
-                }
-            }
+            orders.extend(self.order(&entry.id).await?.filter(|order| order.is_of(reference)));
         }
         Ok(orders)
     }
