@@ -3,6 +3,7 @@
 pub mod controller;
 pub mod crds;
 pub mod revoke;
+pub mod router;
 pub mod sandbox;
 pub mod settings;
 mod shutdown;
@@ -28,6 +29,8 @@ pub struct Cli {
 enum Command {
     /// Run the controller: makes each ClientNumber's line.
     Controller(Box<controller::Args>),
+    /// Serve Meta's webhook and recruiters' sockets.
+    Router(Box<router::Args>),
     /// Print the CustomResourceDefinitions.
     Crds(crds::Args),
     /// Play Telnyx and Meta on this machine, for development and tests.
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Controller(args) => with_logs(&cli.logs).and_then(|()| controller::run(*args)),
+        Command::Router(args) => with_logs(&cli.logs).and_then(|()| router::run(*args)),
         Command::Crds(args) => crds::run(&args),
         Command::Sandbox(args) => block_on(sandbox::run(args)),
         Command::Token(args) => token::run(&args),

@@ -1,0 +1,381 @@
+//! Each part of a webhook to its place: the log of the company that the line's route names, the account events, or the
+//! quarantine. It answers when all of it is durable.
+//!
+//! The company comes from the route alone. There is no default company and no second way to find one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use crate::domain::{CompanyId, PhoneNumberId, SharedClock};
+use crate::store::account_events::AccountEvent;
+use crate::store::{
+    Kind, LineRef, NewEntry, Outcome, Quarantine, QuarantineKeys, QuarantineReason, Refused, Route, Store, StoreError,
+};
+
+use super::append::{OnAppend, Writers};
+use super::metrics::{Metrics, Reason};
+use super::portfolios::Accounts;
+use super::routes::RouteTable;
+use super::split::{Change, Content, Item};
+
+/// Why a POST can't be taken now. These, and a full server, are all that 503 ever means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store is away or too slow")]
+pub struct StoreAway;
+
+/// A line's activity is noted at most this often by each replica.
+const ACTIVITY: Duration = Duration::from_secs(30);
+
+struct Shared {
+    store: Store,
+    quarantine: Quarantine,
+    routes: RouteTable,
+    writers: Writers,
+    metrics: Metrics,
+    clock: SharedClock,
+    noted: Mutex<HashMap<PhoneNumberId, Instant>>,
+}
+
+/// The ingest. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    shared: Arc<Shared>,
+}
+
+/// Items of one company, with the index of the change that each came in.
+type Batch = Vec<(usize, NewEntry)>;
+
+/// Where the changes of a POST go; None is "stored", a reason is "quarantine".
+struct Places(Vec<Option<QuarantineReason>>);
+
+impl Places {
+    /// Several reasons can apply to one change: what may go to the company later comes first, since a replay judges the
+    /// rest again.
+    fn refuse(&mut self, index: usize, reason: QuarantineReason) {
+        if let Some(place) = self.0.get_mut(index)
+            && place.is_none_or(|known| rank(reason) < rank(known))
+        {
+            *place = Some(reason);
+        }
+    }
+}
+
+fn rank(reason: QuarantineReason) -> u8 {
+    match reason {
+        QuarantineReason::UnknownNumber => 0,
+        QuarantineReason::Disabled => 1,
+        QuarantineReason::NotHeld => 2,
+        QuarantineReason::NotWritable => 3,
+        QuarantineReason::BeforeEpoch => 4,
+        QuarantineReason::UnknownMessage => 5,
+        QuarantineReason::ForeignAccount => 6,
+        QuarantineReason::Malformed => 7,
+    }
+}
+
+impl Ingest {
+    /// Over a store, its routes and the quarantine's keys.
+    pub fn new(
+        store: Store,
+        keys: QuarantineKeys,
+        routes: RouteTable,
+        metrics: Metrics,
+        clock: SharedClock,
+        on_append: OnAppend,
+    ) -> Self {
+        let writers = Writers::new(store.clone(), Arc::clone(&clock), metrics.clone(), on_append);
+        let quarantine = store.quarantine(keys);
+        let noted = Mutex::default();
+        Self { shared: Arc::new(Shared { store, quarantine, routes, writers, metrics, clock, noted }) }
+    }
+
+    /// The quarantine that this ingest writes.
+    pub fn quarantine(&self) -> &Quarantine {
+        &self.shared.quarantine
+    }
+
+    /// The routes that it routes by.
+    pub fn routes(&self) -> &RouteTable {
+        &self.shared.routes
+    }
+
+    /// Takes a POST's changes. Ok means that all of it is durable somewhere.
+    pub async fn take(&self, changes: Vec<Change>, accounts: &Accounts) -> Result<(), StoreAway> {
+        let (placed, mut result) = self.place(&changes, accounts).await;
+        let now = self.shared.clock.now();
+        let put = changes.iter().zip(placed).filter_map(|(change, reason)| Some((change, reason?)));
+        let put = put.map(|(change, reason)| self.put_away(change, reason, now));
+        for put in join_all(put).await {
+            result = result.and(put);
+        }
+        self.note_activity(&changes, now);
+        result
+    }
+
+    /// Finds each change's place and writes what goes to a company or to the account events. The rest is for the
+    /// caller: a reason is "quarantine". The result says whether all that was written is durable.
+    pub async fn place(
+        &self,
+        changes: &[Change],
+        accounts: &Accounts,
+    ) -> (Vec<Option<QuarantineReason>>, Result<(), StoreAway>) {
+        let mut places = Places(vec![None; changes.len()]);
+        let mut batches: HashMap<CompanyId, Batch> = HashMap::new();
+        let mut order: Vec<CompanyId> = Vec::new();
+        let mut result = Ok(());
+        let mut events = Vec::new();
+        for (index, change) in changes.iter().enumerate() {
+            match &change.content {
+                Content::Malformed => places.refuse(index, QuarantineReason::Malformed),
+                _ if !accounts.allows(&change.entry_id) => places.refuse(index, QuarantineReason::ForeignAccount),
+                Content::Account { field, value } => {
+                    let at = self.shared.clock.now();
+                    let event = AccountEvent::new(&change.entry_id, field, change.entry_time, value, at);
+                    events.push(self.write_event(index, event));
+                }
+                Content::Line { phone_number_id, items, remainder } => {
+                    if *remainder {
+                        places.refuse(index, QuarantineReason::Malformed);
+                    }
+                    let Ok(route) = self.look_up(phone_number_id).await else {
+                        result = Err(StoreAway);
+                        continue;
+                    };
+                    match route {
+                        Err(reason) => {
+                            items.iter().for_each(|item| self.count(item.kind, "quarantine"));
+                            places.refuse(index, reason);
+                        }
+                        Ok(route) => {
+                            let batch = batches.entry(route.company_id.clone()).or_insert_with(|| {
+                                order.push(route.company_id.clone());
+                                Vec::new()
+                            });
+                            for item in items {
+                                if is_before_epoch(item, &route) {
+                                    self.count(item.kind, "quarantine");
+                                    places.refuse(index, QuarantineReason::BeforeEpoch);
+                                } else {
+                                    batch.push((index, entry(item.clone(), &route)));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let batches = order.into_iter().filter_map(|company| {
+            let batch = batches.remove(&company).filter(|batch| !batch.is_empty())?;
+            Some(self.append(company, batch))
+        });
+        let (appended, written) = futures::join!(join_all(batches), join_all(events));
+        for (index, written) in written {
+            match written {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => result = Err(StoreAway),
+                Err(_) => places.refuse(index, QuarantineReason::NotWritable),
+            }
+        }
+        for refused in appended {
+            match refused {
+                Ok(refused) => refused.into_iter().for_each(|(index, reason)| places.refuse(index, reason)),
+                Err(away) => result = Err(away),
+            }
+        }
+        (places.0, result)
+    }
+
+    async fn look_up(&self, line: &PhoneNumberId) -> Result<Result<Arc<Route>, QuarantineReason>, StoreAway> {
+        let found = self.shared.routes.find(line).await;
+        self.shared.metrics.lookup(match &found {
+            Ok(Some(_)) => "hit",
+            Ok(None) => "unknown",
+            Err(_) => "stale",
+        });
+        match found {
+            Err(_) => Err(StoreAway),
+            Ok(None) => Ok(Err(QuarantineReason::UnknownNumber)),
+            Ok(Some(route)) if !route.state.accepts() => Ok(Err(QuarantineReason::Disabled)),
+            Ok(Some(route)) => Ok(Ok(route)),
+        }
+    }
+
+    /// Appends a company's items; the answer holds those that its log did not take.
+    async fn append(&self, company: CompanyId, batch: Batch) -> Result<Vec<(usize, QuarantineReason)>, StoreAway> {
+        let (origins, items): (Vec<(usize, Kind)>, Vec<NewEntry>) =
+            batch.into_iter().map(|(index, item)| ((index, item.kind), item)).unzip();
+        let outcomes = self.shared.writers.append(&company, items).await.map_err(|_| StoreAway)?;
+        let mut refused = Vec::new();
+        for ((index, kind), outcome) in origins.into_iter().zip(outcomes) {
+            let reason = match outcome {
+                Outcome::Stored(_) => {
+                    self.count(kind, "stored");
+                    continue;
+                }
+                Outcome::Duplicate => {
+                    self.count(kind, "duplicate");
+                    continue;
+                }
+                Outcome::Refused(Refused::UnknownMessage) => QuarantineReason::UnknownMessage,
+                Outcome::Refused(Refused::Closed | Refused::NotHeld | Refused::StaleEpoch) => QuarantineReason::NotHeld,
+                Outcome::Unwritable(why) => {
+                    tracing::error!(company = company.as_str(), why, "an item can't be written and goes to quarantine");
+                    QuarantineReason::NotWritable
+                }
+            };
+            self.count(kind, "quarantine");
+            refused.push((index, reason));
+        }
+        Ok(refused)
+    }
+
+    async fn write_event(&self, index: usize, event: AccountEvent) -> (usize, Result<(), StoreError>) {
+        let began = Instant::now();
+        let written = self.shared.store.account_events().insert(&event).await.map(|_| ());
+        self.shared.metrics.stored("account_event", began);
+        (index, written)
+    }
+
+    async fn put_away(&self, change: &Change, reason: QuarantineReason, now: Timestamp) -> Result<(), StoreAway> {
+        let line = match &change.content {
+            // Of a foreign account nothing is brought back, so it is not found by line either.
+            Content::Line { phone_number_id, .. } if reason != QuarantineReason::ForeignAccount => {
+                Some(phone_number_id)
+            }
+            _ => None,
+        };
+        let began = Instant::now();
+        let put = self.shared.quarantine.put(&change.entry_id, change.text.expose(), reason, line, now).await;
+        self.shared.metrics.stored("quarantine", began);
+        match put {
+            Ok(new) => {
+                if new {
+                    self.shared.metrics.quarantined.get_or_create(&Reason { reason: reason.as_str() }).inc();
+                    let line = line.map_or("unknown", PhoneNumberId::as_str);
+                    tracing::warn!(reason = reason.as_str(), line, "a change went to quarantine");
+                }
+                Ok(())
+            }
+            // Even the net does not hold it: better that Meta keeps it for us than that nobody does.
+            Err(error) => {
+                tracing::error!(%error, "the quarantine takes nothing");
+                Err(StoreAway)
+            }
+        }
+    }
+
+    /// Notes when each line was heard of, in the background: it is worth no one's waiting.
+    fn note_activity(&self, changes: &[Change], now: Timestamp) {
+        let mut lines = HashSet::new();
+        {
+            let mut noted = self.shared.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            for change in changes {
+                if let Content::Line { phone_number_id, .. } = &change.content
+                    && noted.get(phone_number_id).is_none_or(|at| at.elapsed() > ACTIVITY)
+                {
+                    noted.insert(phone_number_id.clone(), Instant::now());
+                    lines.insert(phone_number_id.clone());
+                }
+            }
+        }
+        if lines.is_empty() {
+            return;
+        }
+        let activity = self.shared.store.line_activity();
+        tokio::spawn(async move {
+            for line in lines {
+                if let Err(error) = activity.touch(&line, now).await {
+                    tracing::debug!(%error, "a line's activity was not noted");
+                }
+            }
+        });
+    }
+
+    fn count(&self, kind: Kind, result: &'static str) {
+        self.shared.metrics.item(kind.as_str(), result);
+    }
+}
+
+fn entry(item: Item, route: &Route) -> NewEntry {
+    let line = LineRef { phone_number_id: route.phone_number_id.clone(), phone_number: route.phone_number.clone() };
+    item.into_entry(line, route.epoch, route.epoch_at.is_some())
+}
+
+/// Was it written before the line came to its present company? Then it was meant for another. What bears no time can't
+/// be told from that on a line that changed hands. Statuses are judged by the message they speak of instead.
+fn is_before_epoch(item: &Item, route: &Route) -> bool {
+    match route.epoch_at {
+        None => false,
+        Some(_) if item.kind == Kind::Status => false,
+        Some(epoch_at) => item.timestamp.is_none_or(|timestamp| timestamp < epoch_at.as_second()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{E164, WabaId};
+    use crate::router::split;
+    use crate::store::RouteState;
+
+    fn route(epoch_at: Option<&str>) -> Route {
+        Route {
+            phone_number_id: PhoneNumberId::parse("1").unwrap(),
+            phone_number: E164::parse("+212612345678").unwrap(),
+            display_name: "Atlas".into(),
+            company_id: CompanyId::parse("atlas").unwrap(),
+            waba_id: WabaId::parse("104").unwrap(),
+            portfolio: "platform/main".into(),
+            object: "clients/atlas".into(),
+            uid: "u".into(),
+            epoch: 2,
+            epoch_at: epoch_at.map(|at| at.parse().unwrap()),
+            state: RouteState::Active,
+            revision: 1,
+            updated_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn item(kind: &str, timestamp: &str) -> Item {
+        let list = if kind == "status" { "statuses" } else { "messages" };
+        let value = format!(
+            r#"{{"metadata":{{"phone_number_id":"1"}},"{list}":[{{"id":"w","status":"read","timestamp":{timestamp}}}]}}"#
+        );
+        let change = split::change("104", None, &format!(r#"{{"field":"messages","value":{value}}}"#));
+        let Content::Line { mut items, .. } = change.content else { panic!() };
+        items.remove(0)
+    }
+
+    #[test]
+    fn what_was_written_for_the_former_owner() {
+        let moved = Some("1970-01-01T00:01:40Z");
+        let table = [
+            ("message", "\"99\"", None, false),
+            ("message", "\"99\"", moved, true),
+            ("message", "\"100\"", moved, false),
+            ("message", "null", moved, true),
+            ("message", "null", None, false),
+            ("status", "\"99\"", moved, false),
+        ];
+        for (kind, timestamp, epoch_at, want) in table {
+            assert_eq!(is_before_epoch(&item(kind, timestamp), &route(epoch_at)), want, "{kind} {timestamp}");
+        }
+        assert!(entry(item("status", "\"99\""), &route(moved)).about_required);
+        assert!(!entry(item("status", "\"99\""), &route(None)).about_required);
+        assert!(!entry(item("message", "\"100\""), &route(moved)).about_required);
+    }
+
+    #[test]
+    fn what_may_go_on_later_is_the_reason_that_stays() {
+        let mut places = Places(vec![None]);
+        places.refuse(0, QuarantineReason::Malformed);
+        places.refuse(0, QuarantineReason::NotHeld);
+        places.refuse(0, QuarantineReason::BeforeEpoch);
+        places.refuse(7, QuarantineReason::BeforeEpoch);
+        assert_eq!(places.0, [Some(QuarantineReason::NotHeld)]);
+    }
+}

@@ -1,0 +1,128 @@
+//! Brings quarantined changes to their company once the line's route and log are there, within fifteen seconds and by
+//! itself. Whatever was stored before is recognised there as a repeat, so all replicas may do this at once.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::PhoneNumberId;
+use crate::store::StoreError;
+use crate::store::quarantine::Quarantined;
+
+use super::ingest::{Ingest, StoreAway};
+use super::metrics::Metrics;
+use super::portfolios::Accounts;
+use super::split;
+
+/// One look at the quarantine.
+const LOOK: Duration = Duration::from_secs(5);
+/// Changes of one line in one look.
+const BATCH: i64 = 200;
+
+/// What a replay did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Changes that are in their company's log now.
+    pub stored: u64,
+    /// Changes that stay in quarantine.
+    pub kept: u64,
+}
+
+/// Why a replay stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The quarantine could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A company's log could not be written.
+    #[error("{0}: the rest is tried again later")]
+    Away(#[from] StoreAway),
+}
+
+/// Looks every five seconds until `stop`, and at once when a route changes.
+pub async fn run(ingest: Ingest, metrics: Metrics, stop: CancellationToken) {
+    let mut changed = ingest.routes().subscribe();
+    loop {
+        let jitter = Duration::from_millis(rand::rng().random_range(0..1000));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK + jitter) => {}
+            news = changed.changed() => {
+                if news.is_err() {
+                    return;
+                }
+                // The other replicas wake by the same news.
+                tokio::time::sleep(jitter).await;
+            }
+        }
+        if !ingest.routes().is_fresh() {
+            continue;
+        }
+        if let Err(error) = look(&ingest, &metrics).await {
+            tracing::warn!(%error, "quarantined changes could not be looked at");
+        }
+    }
+}
+
+async fn look(ingest: &Ingest, metrics: &Metrics) -> Result<(), ReplayError> {
+    let count = ingest.quarantine().count().await?;
+    metrics.quarantine.set(i64::try_from(count).unwrap_or(i64::MAX));
+    if count == 0 {
+        return Ok(());
+    }
+    for line in ingest.quarantine().waiting_lines().await? {
+        let routed = matches!(ingest.routes().find(&line).await, Ok(Some(route)) if route.state.accepts());
+        if routed {
+            let done = replay_line(ingest, metrics, &line, false).await?;
+            if done.stored > 0 {
+                tracing::info!(
+                    line = line.as_str(),
+                    stored = done.stored,
+                    kept = done.kept,
+                    "quarantined changes replayed"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Brings back what a line has in quarantine: of the reasons that pass by themselves, or of all.
+pub async fn replay_line(
+    ingest: &Ingest,
+    metrics: &Metrics,
+    line: &PhoneNumberId,
+    all: bool,
+) -> Result<Replayed, ReplayError> {
+    let mut done = Replayed::default();
+    for quarantined in ingest.quarantine().of_line(line, all, BATCH).await? {
+        if replay_one(ingest, quarantined).await? {
+            metrics.replayed.inc();
+            done.stored += 1;
+        } else {
+            done.kept += 1;
+        }
+    }
+    Ok(done)
+}
+
+async fn replay_one(ingest: &Ingest, quarantined: Quarantined) -> Result<bool, ReplayError> {
+    let Quarantined { id, entry_id, body, .. } = quarantined;
+    // The account was judged when it came; what belongs to a foreign one is not found by line.
+    let change = split::change(&entry_id, None, body.expose());
+    let (placed, result) = ingest.place(&[change], &Accounts::Any).await;
+    result?;
+    match placed.first().copied().flatten() {
+        None => {
+            ingest.quarantine().remove(&id).await?;
+            Ok(true)
+        }
+        Some(reason) => {
+            if !reason.replays_by_itself() {
+                ingest.quarantine().set_reason(&id, reason).await?;
+            }
+            Ok(false)
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! A webhook taken apart: every entry, every change, every message and status, each with its own text as Meta sent it.
+//!
+//! Pure. Routing by anything else than `metadata.phone_number_id` is impossible here, since nothing else comes out.
+//! Whatever is JSON comes out somewhere: as items of a line, as an account's event, or as malformed for the quarantine.
+//! One POST may hold up to a thousand updates and mix several companies (Meta: batches, facts 6.1).
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::{PhoneNumberId, Pii};
+use crate::store::{ContactHint, Kind, LineRef, NewEntry};
+
+use super::json::{Object, elements};
+
+/// One change, or an entry that could not be taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// `entry[].id` as it was written: the WABA.
+    pub entry_id: String,
+    /// `entry[].time`, seconds since 1970; on account fields.
+    pub entry_time: Option<i64>,
+    /// The change's own text.
+    pub text: Pii<String>,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What a change holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// It names a line.
+    Line {
+        /// The routing key.
+        phone_number_id: PhoneNumberId,
+        /// Its messages, statuses and events, in their order.
+        items: Vec<Item>,
+        /// Something in it was not as Meta documents it: a copy goes to quarantine too.
+        remainder: bool,
+    },
+    /// An account-level field, for operators and the controller.
+    Account {
+        /// Meta's field name.
+        field: String,
+        /// Meta's value, its own text.
+        value: String,
+    },
+    /// It can't be given to anybody.
+    Malformed,
+}
+
+/// One message, status or event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Message, status or event.
+    pub kind: Kind,
+    /// What makes a repeat recognisable.
+    pub meta_id: Pii<String>,
+    /// Who it is from or to.
+    pub contact: Option<ContactHint>,
+    /// On a status: the message it speaks of.
+    pub about: Option<Pii<String>>,
+    /// The message that this one answers.
+    pub reply_to: Option<Pii<String>>,
+    /// The message that a reaction, edit or revoke is about.
+    pub refers_to: Option<Pii<String>>,
+    /// Meta's message type.
+    pub kind_of_message: Option<String>,
+    /// Meta's word of a status.
+    pub status: Option<String>,
+    /// Meta's time, seconds since 1970.
+    pub timestamp: Option<i64>,
+    /// Meta's field name, on events.
+    pub field: Option<String>,
+    /// Meta's own text.
+    pub raw: Pii<String>,
+}
+
+impl Item {
+    /// As an entry for a log, brought there by a route of this epoch.
+    pub fn into_entry(self, line: LineRef, epoch: i64, about_required: bool) -> NewEntry {
+        let Self { kind, meta_id, contact, about, reply_to, refers_to, kind_of_message, status, timestamp, field, raw } =
+            self;
+        NewEntry {
+            meta_id: Some(meta_id),
+            contact,
+            about,
+            about_required: about_required && kind == Kind::Status,
+            reply_to,
+            refers_to,
+            kind_of_message,
+            status,
+            timestamp,
+            field,
+            raw: Some(raw),
+            ..NewEntry::new(kind, line, epoch)
+        }
+    }
+}
+
+/// Fields that speak of an account, a number or a template and hold nothing of a candidate (facts 6.5). Any other field
+/// without a line goes to quarantine, since what it holds is not known.
+const ACCOUNT_FIELDS: [&str; 17] = [
+    "account_alerts",
+    "account_review_update",
+    "account_settings_update",
+    "account_update",
+    "business_capability_update",
+    "business_status_update",
+    "business_username_update",
+    "message_template_components_update",
+    "message_template_quality_update",
+    "message_template_status_update",
+    "partner_solutions",
+    "payment_configuration_update",
+    "phone_number_name_update",
+    "phone_number_quality_update",
+    "security",
+    "template_category_update",
+    "template_correct_category_detection",
+];
+
+/// The body is not a JSON object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body is not a JSON object")]
+pub struct NotAnObject;
+
+/// Takes a body apart.
+pub fn split(body: &str) -> Result<Vec<Change>, NotAnObject> {
+    let root = Object::of(body).ok_or(NotAnObject)?;
+    let whole = || vec![malformed(String::new(), body)];
+    if root.text("object").as_deref() != Some("whatsapp_business_account") {
+        return Ok(whole());
+    }
+    Ok(match root.array("entry") {
+        Ok(Some(entries)) => entries.into_iter().flat_map(entry).collect(),
+        Ok(None) | Err(_) => whole(),
+    })
+}
+
+/// A body that holds bytes which are not UTF-8, and so is not quite JSON: kept whole, if it would be an object otherwise.
+pub fn not_text(body: &[u8]) -> Result<Vec<Change>, NotAnObject> {
+    let text = String::from_utf8_lossy(body);
+    Object::of(&text).ok_or(NotAnObject)?;
+    Ok(vec![malformed(String::new(), &text)])
+}
+
+fn malformed(entry_id: String, text: &str) -> Change {
+    Change { entry_id, entry_time: None, text: Pii(text.to_owned()), content: Content::Malformed }
+}
+
+fn entry(text: &str) -> Vec<Change> {
+    let Some(entry) = Object::of(text) else { return vec![malformed(String::new(), text)] };
+    let id = entry.text("id").unwrap_or_default();
+    let time = entry.text("time").and_then(|time| time.parse().ok());
+    match entry.array("changes") {
+        Ok(Some(changes)) => changes.into_iter().map(|text| change(&id, time, text)).collect(),
+        Ok(None) | Err(_) => vec![malformed(id, text)],
+    }
+}
+
+/// Takes one change apart, as it came or as it was kept in quarantine.
+pub fn change(entry_id: &str, entry_time: Option<i64>, text: &str) -> Change {
+    Change {
+        entry_id: entry_id.to_owned(),
+        entry_time,
+        text: Pii(text.to_owned()),
+        content: content(text).unwrap_or(Content::Malformed),
+    }
+}
+
+fn content(text: &str) -> Option<Content> {
+    let change = Object::of(text)?;
+    let field = change.text("field")?;
+    let value_text = change.get("value")?;
+    if ACCOUNT_FIELDS.contains(&field.as_str()) {
+        return Some(Content::Account { field, value: value_text.to_owned() });
+    }
+    let value = Object::of(value_text)?;
+    let phone_number_id = value.object("metadata")?.text("phone_number_id")?.parse().ok()?;
+    let mut items = Vec::new();
+    let mut remainder = false;
+    if field == "messages" {
+        let contacts: Vec<Object<'_>> = match value.array("contacts") {
+            Ok(contacts) => contacts.unwrap_or_default().into_iter().filter_map(Object::of).collect(),
+            Err(_) => Vec::new(),
+        };
+        let mut take = |name: &str, item: &dyn Fn(&str) -> Item| match value.array(name) {
+            Ok(Some(texts)) => items.extend(texts.into_iter().map(item)),
+            Ok(None) => {}
+            Err(_) => remainder = true,
+        };
+        take("messages", &|text| message(text, &contacts));
+        take("statuses", &|text| status(text, &contacts));
+        // Errors that belong to no message: the value as a whole says what they are about.
+        let errors = value.get("errors").is_some_and(|errors| errors != "null");
+        if errors || (items.is_empty() && !remainder) {
+            items.push(event(&field, value_text, &value));
+        }
+    } else {
+        items.push(event(&field, value_text, &value));
+    }
+    Some(Content::Line { phone_number_id, items, remainder })
+}
+
+/// `field` and SHA-256 of the text: the id of what has none of its own.
+fn hashed(field: &str, text: &str) -> Pii<String> {
+    Pii(format!("{field} {}", hex::encode(Sha256::digest(text.as_bytes()))))
+}
+
+/// Ids that are kept in an index must have an end.
+fn usable(id: Option<String>) -> Option<String> {
+    id.filter(|id| !id.is_empty() && id.len() <= 512)
+}
+
+fn message(text: &str, contacts: &[Object<'_>]) -> Item {
+    let object = Object::of(text);
+    let get = |name: &str| object.as_ref().and_then(|object| object.text(name));
+    let id = usable(get("id"));
+    let kind_of_message = get("type");
+    let refers_to = match kind_of_message.as_deref() {
+        Some(kind @ ("reaction" | "edit" | "revoke")) => object
+            .as_ref()
+            .and_then(|object| object.object(kind))
+            .and_then(|about| about.text("message_id").or_else(|| about.text("original_message_id"))),
+        _ => None,
+    };
+    let reply_to = object.as_ref().and_then(|object| object.object("context")).and_then(|context| context.text("id"));
+    Item {
+        kind: Kind::Message,
+        meta_id: id.map_or_else(|| hashed("messages", text), Pii),
+        contact: Some(hint(get("from_user_id"), get("from"), contacts)),
+        about: None,
+        reply_to: usable(reply_to).map(Pii),
+        refers_to: usable(refers_to).map(Pii),
+        kind_of_message,
+        status: None,
+        timestamp: get("timestamp").and_then(|time| time.parse().ok()),
+        field: None,
+        raw: Pii(text.to_owned()),
+    }
+}
+
+fn status(text: &str, contacts: &[Object<'_>]) -> Item {
+    let object = Object::of(text);
+    let get = |name: &str| object.as_ref().and_then(|object| object.text(name));
+    let about = usable(get("id"));
+    let status = get("status");
+    let recipient = get("recipient_user_id").or_else(|| get("recipient_id"));
+    // In a group one message has a status for each participant.
+    let participant = get("recipient_participant_id").or_else(|| recipient.clone()).unwrap_or_default();
+    let meta_id = match (&about, &status) {
+        (Some(id), Some(status)) => usable(Some(format!("{id} {status} {participant}"))),
+        _ => None,
+    };
+    Item {
+        kind: Kind::Status,
+        meta_id: meta_id.map_or_else(|| hashed("statuses", text), Pii),
+        contact: Some(hint(get("recipient_user_id"), get("recipient_id"), contacts)),
+        about: about.map(Pii),
+        reply_to: None,
+        refers_to: None,
+        kind_of_message: None,
+        status,
+        timestamp: get("timestamp").and_then(|time| time.parse().ok()),
+        field: None,
+        raw: Pii(text.to_owned()),
+    }
+}
+
+fn event(field: &str, text: &str, value: &Object<'_>) -> Item {
+    Item {
+        kind: Kind::Event,
+        meta_id: hashed(field, text),
+        contact: None,
+        about: None,
+        reply_to: None,
+        refers_to: None,
+        kind_of_message: None,
+        status: None,
+        timestamp: earliest(value),
+        field: Some(field.to_owned()),
+        raw: Pii(text.to_owned()),
+    }
+}
+
+/// The earliest `timestamp` in the value or in the elements of its arrays (calls, user_preferences).
+fn earliest(value: &Object<'_>) -> Option<i64> {
+    let seconds = |object: &Object<'_>| object.text("timestamp").and_then(|time| time.parse::<i64>().ok());
+    let inner = value.values().filter_map(elements).flatten().filter_map(Object::of);
+    inner.filter_map(|object| seconds(&object)).chain(seconds(value)).min()
+}
+
+/// What is known of a candidate: the ids in the item itself, and the block in `contacts` that bears one of them. With
+/// no id in the item a single block speaks of it (older forms); of several none can be chosen.
+fn hint(user_id: Option<String>, wa_id: Option<String>, contacts: &[Object<'_>]) -> ContactHint {
+    let (user_id, wa_id) = (usable(user_id), usable(wa_id));
+    let same = |contact: &&Object<'_>| {
+        (user_id.is_some() && usable(contact.text("user_id")) == user_id)
+            || (wa_id.is_some() && usable(contact.text("wa_id")) == wa_id)
+    };
+    let block = match contacts.iter().find(same) {
+        None if user_id.is_none() && wa_id.is_none() && contacts.len() == 1 => contacts.first(),
+        found => found,
+    };
+    let of = |name: &str| block.and_then(|contact| usable(contact.text(name)));
+    let profile = block.and_then(|contact| contact.object("profile"));
+    ContactHint {
+        user_id: user_id.clone().or_else(|| of("user_id")).map(Pii),
+        wa_id: wa_id.clone().or_else(|| of("wa_id")).map(Pii),
+        name: profile.as_ref().and_then(|profile| profile.text("name")).map(Pii),
+        username: profile.as_ref().and_then(|profile| profile.text("username")).map(Pii),
+    }
+}
+
+#[cfg(test)]
+#[path = "split_tests.rs"]
+mod tests;

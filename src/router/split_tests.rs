@@ -1,0 +1,329 @@
+//! Bodies as Meta sends them, and as nobody should, each with what comes out.
+
+use super::*;
+
+/// A short form of what came out: one line a change.
+fn outline(body: &str) -> Vec<String> {
+    split(body).unwrap_or_default().iter().map(line).collect()
+}
+
+fn line(change: &Change) -> String {
+    let id = &change.entry_id;
+    match &change.content {
+        Content::Malformed => format!("{id} malformed"),
+        Content::Account { field, .. } => format!("{id} account {field}"),
+        Content::Line { phone_number_id, items, remainder } => {
+            let items: Vec<String> = items.iter().map(short).collect();
+            let remainder = if *remainder { " +remainder" } else { "" };
+            format!("{id} line {phone_number_id} [{}]{remainder}", items.join("; "))
+        }
+    }
+}
+
+fn short(item: &Item) -> String {
+    let text = |value: &Option<Pii<String>>| value.as_ref().map_or("-".into(), |value| value.expose().clone());
+    let id = match item.meta_id.expose().split_once(' ') {
+        Some((field, hash)) if hash.len() == 64 => format!("#{field}"),
+        _ => item.meta_id.expose().clone(),
+    };
+    let mut out = format!("{} {id}", item.kind.as_str());
+    if let Some(contact) = &item.contact {
+        out += &format!(" u={} p={} n={}", text(&contact.user_id), text(&contact.wa_id), text(&contact.name));
+    }
+    for (name, value) in [
+        ("type", item.kind_of_message.clone()),
+        ("status", item.status.clone()),
+        ("t", item.timestamp.map(|t| t.to_string())),
+        ("field", item.field.clone()),
+        ("about", item.about.as_ref().map(|about| about.expose().clone())),
+        ("reply", item.reply_to.as_ref().map(|id| id.expose().clone())),
+        ("refers", item.refers_to.as_ref().map(|id| id.expose().clone())),
+    ] {
+        if let Some(value) = value {
+            out += &format!(" {name}={value}");
+        }
+    }
+    out
+}
+
+fn body(changes: &str) -> String {
+    format!(r#"{{"object":"whatsapp_business_account","entry":[{{"id":"W","changes":[{changes}]}}]}}"#)
+}
+
+fn messages(line: &str, rest: &str) -> String {
+    format!(
+        r#"{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"display_phone_number":"212600000001","phone_number_id":"{line}"}},{rest}}}}}"#
+    )
+}
+
+fn one(rest: &str) -> String {
+    body(&messages("1", rest))
+}
+
+#[test]
+fn messages_and_statuses() {
+    let table: Vec<(&str, String, Vec<&str>)> = vec![
+        (
+            "text with a known phone",
+            one(r#""contacts":[{"profile":{"name":"Amina"},"wa_id":"212611","user_id":"MA.1"}],
+                "messages":[{"from":"212611","from_user_id":"MA.1","id":"wamid.A","timestamp":"1793000000","type":"text","text":{"body":"Salam"}}]"#),
+            vec!["W line 1 [message wamid.A u=MA.1 p=212611 n=Amina type=text t=1793000000]"],
+        ),
+        (
+            "BSUID only: the phone is left out",
+            one(r#""contacts":[{"profile":{"name":"Amina","username":"amina.b"},"user_id":"MA.1"}],
+                "messages":[{"from_user_id":"MA.1","id":"wamid.B","timestamp":"1","type":"text","text":{"body":"x"}}]"#),
+            vec!["W line 1 [message wamid.B u=MA.1 p=- n=Amina type=text t=1]"],
+        ),
+        (
+            "an older form without ids in the message",
+            one(
+                r#""contacts":[{"profile":{"name":"A"},"wa_id":"212611"}],"messages":[{"id":"wamid.C","type":"text"}]"#,
+            ),
+            vec!["W line 1 [message wamid.C u=- p=212611 n=A type=text]"],
+        ),
+        (
+            "two contacts and none that matches: none is taken",
+            one(r#""contacts":[{"profile":{"name":"A"},"wa_id":"1"},{"profile":{"name":"B"},"wa_id":"2"}],
+                "messages":[{"id":"wamid.D","type":"text"},{"id":"wamid.E","from":"2","type":"text"}]"#),
+            vec!["W line 1 [message wamid.D u=- p=- n=- type=text; message wamid.E u=- p=2 n=B type=text]"],
+        ),
+        (
+            "an answer",
+            one(
+                r#""messages":[{"id":"wamid.F","from":"2","type":"button","context":{"from":"1","id":"wamid.T"},"button":{"payload":"p","text":"Yes"}}]"#,
+            ),
+            vec!["W line 1 [message wamid.F u=- p=2 n=- type=button reply=wamid.T]"],
+        ),
+        (
+            "a reaction, an edit and a revoke",
+            one(
+                r#""messages":[{"id":"r","from":"2","type":"reaction","reaction":{"message_id":"wamid.T","emoji":"\ud83d\udc4d"}},
+                {"id":"e","from":"2","type":"edit","edit":{"original_message_id":"wamid.U"}},
+                {"id":"v","from":"2","type":"revoke","revoke":{"original_message_id":"wamid.V"}}]"#,
+            ),
+            vec![
+                "W line 1 [message r u=- p=2 n=- type=reaction refers=wamid.T; message e u=- p=2 n=- type=edit refers=wamid.U; message v u=- p=2 n=- type=revoke refers=wamid.V]",
+            ],
+        ),
+        (
+            "a type that nobody knows",
+            one(r#""messages":[{"id":"q","from":"2","type":"hologram","hologram":{"x":[1]}}]"#),
+            vec!["W line 1 [message q u=- p=2 n=- type=hologram]"],
+        ),
+        (
+            "unsupported, with errors",
+            one(
+                r#""messages":[{"id":"q","from":"2","type":"unsupported","errors":[{"code":131051}],"unsupported":{"type":"poll"}}]"#,
+            ),
+            vec!["W line 1 [message q u=- p=2 n=- type=unsupported]"],
+        ),
+        (
+            "a system message",
+            one(
+                r#""messages":[{"id":"s","from_user_id":"MA.1","timestamp":"5","type":"system","system":{"type":"user_changed_user_id","user_id":"MA.2","previous_user_id":"MA.1"}}]"#,
+            ),
+            vec!["W line 1 [message s u=MA.1 p=- n=- type=system t=5]"],
+        ),
+        (
+            "statuses, with old and new pricing",
+            one(r#""contacts":[{"wa_id":"2","user_id":"MA.2"}],
+                "statuses":[{"id":"wamid.S","status":"sent","timestamp":"7","recipient_id":"2","recipient_user_id":"MA.2","pricing":{"billable":true,"pricing_model":"CBP","category":"utility"}},
+                {"id":"wamid.S","status":"delivered","timestamp":"8","recipient_user_id":"MA.2","pricing":{"billable":true,"pricing_model":"PMP","type":"regular","category":"utility"}}]"#),
+            vec![
+                "W line 1 [status wamid.S sent MA.2 u=MA.2 p=2 n=- status=sent t=7 about=wamid.S; status wamid.S delivered MA.2 u=MA.2 p=2 n=- status=delivered t=8 about=wamid.S]",
+            ],
+        ),
+        (
+            "a failed status to a phone, and a group's statuses",
+            one(
+                r#""statuses":[{"id":"f","status":"failed","timestamp":"1","recipient_id":"2","errors":[{"code":131026}]},
+                {"id":"g","status":"read","recipient_id":"G","recipient_type":"group","recipient_participant_id":"3"},
+                {"id":"g","status":"read","recipient_id":"G","recipient_type":"group","recipient_participant_id":"4"}]"#,
+            ),
+            vec![
+                "W line 1 [status f failed 2 u=- p=2 n=- status=failed t=1 about=f; status g read 3 u=- p=G n=- status=read about=g; status g read 4 u=- p=G n=- status=read about=g]",
+            ],
+        ),
+        (
+            "messages and statuses in one value",
+            one(
+                r#""messages":[{"id":"m","from":"2","type":"text"}],"statuses":[{"id":"s","status":"read","recipient_id":"2"}]"#,
+            ),
+            vec!["W line 1 [message m u=- p=2 n=- type=text; status s read 2 u=- p=2 n=- status=read about=s]"],
+        ),
+        (
+            "errors of the line, without a message",
+            one(r#""errors":[{"code":130429,"title":"Rate limit hit"}]"#),
+            vec!["W line 1 [event #messages field=messages]"],
+        ),
+        (
+            "a value with nothing known in it is kept",
+            one(r#""surprise":{"a":1}"#),
+            vec!["W line 1 [event #messages field=messages]"],
+        ),
+        (
+            "empty lists are kept as they came",
+            one(r#""messages":[],"statuses":[]"#),
+            vec!["W line 1 [event #messages field=messages]"],
+        ),
+        (
+            "calls and preferences name a line, with a time inside",
+            body(
+                r#"{"field":"calls","value":{"metadata":{"phone_number_id":"1"},"calls":[{"id":"c","timestamp":"9"},{"id":"d","timestamp":"8"}]}},
+                {"field":"user_preferences","value":{"metadata":{"phone_number_id":"2"},"user_preferences":[{"user_id":"MA.1","value":"stop","timestamp":4}]}}"#,
+            ),
+            vec![
+                "W line 1 [event #calls t=8 field=calls]",
+                "W line 2 [event #user_preferences t=4 field=user_preferences]",
+            ],
+        ),
+        (
+            "a field that does not exist yet, with a line",
+            body(r#"{"field":"group_dance","value":{"metadata":{"phone_number_id":"1"},"x":1}}"#),
+            vec!["W line 1 [event #group_dance field=group_dance]"],
+        ),
+    ];
+    for (name, body, want) in table {
+        assert_eq!(outline(&body), want, "{name}");
+    }
+}
+
+#[test]
+fn batches_and_accounts() {
+    let two = format!(
+        r#"{{"object":"whatsapp_business_account","entry":[{{"id":"W","time":1793,"changes":[{},{},{}]}},{{"id":"V","changes":[{}]}}]}}"#,
+        messages("1", r#""messages":[{"id":"a","from":"2","type":"text"}]"#),
+        messages("2", r#""messages":[{"id":"b","from":"2","type":"text"},{"id":"c","from":"3","type":"text"}]"#),
+        messages("1", r#""statuses":[{"id":"d","status":"read","recipient_id":"2"}]"#),
+        r#"{"field":"account_update","value":{"event":"ACCOUNT_RESTRICTION"}}"#,
+    );
+    assert_eq!(
+        outline(&two),
+        [
+            "W line 1 [message a u=- p=2 n=- type=text]",
+            "W line 2 [message b u=- p=2 n=- type=text; message c u=- p=3 n=- type=text]",
+            "W line 1 [status d read 2 u=- p=2 n=- status=read about=d]",
+            "V account account_update",
+        ]
+    );
+    assert_eq!(split(&two).unwrap()[0].entry_time, Some(1793));
+    for field in ["account_alerts", "phone_number_quality_update", "message_template_status_update", "security"] {
+        let value = r#"{"display_phone_number":"212600000001","event":"X"}"#;
+        let change = format!(r#"{{"field":"{field}","value":{value}}}"#);
+        assert_eq!(outline(&body(&change)), [format!("W account {field}")]);
+        let Content::Account { value: kept, .. } = &split(&body(&change)).unwrap()[0].content else { panic!() };
+        assert_eq!(kept, value);
+    }
+    assert_eq!(outline(r#"{"object":"whatsapp_business_account","entry":[]}"#), [""; 0]);
+    let many: Vec<String> = (0..1000).map(|n| format!(r#"{{"id":"m{n}","from":"2","type":"text"}}"#)).collect();
+    let Content::Line { items, .. } = &split(&one(&format!(r#""messages":[{}]"#, many.join(",")))).unwrap()[0].content
+    else {
+        panic!()
+    };
+    assert_eq!(items.len(), 1000);
+}
+
+#[test]
+fn what_no_rust_type_can_hold_keeps_its_text() {
+    let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+    for (name, message, want) in [
+        (
+            "a lone surrogate in the text",
+            r#"{"id":"a","from":"2","type":"text","text":{"body":"x\ud83d y"}}"#.to_owned(),
+            "message a u=- p=2 n=- type=text",
+        ),
+        (
+            "a lone surrogate in the id: no usable id",
+            r#"{"id":"\udc00","from":"2","type":"text"}"#.to_owned(),
+            "message #messages u=- p=2 n=- type=text",
+        ),
+        (
+            "a lone surrogate in a name of a member",
+            r#"{"\ud800":1,"id":"a","from":"2","type":"text"}"#.to_owned(),
+            "message a u=- p=2 n=- type=text",
+        ),
+        (
+            "numbers beyond every type",
+            r#"{"id":"a","from":"2","type":"location","location":{"latitude":1e999,"longitude":123456789012345678901234567890.5}}"#.to_owned(),
+            "message a u=- p=2 n=- type=location",
+        ),
+        (
+            "5000 levels",
+            format!(r#"{{"id":"a","from":"2","type":"order","order":{deep}}}"#),
+            "message a u=- p=2 n=- type=order",
+        ),
+        ("spaces as they came", r#"{ "id" : "a" ,"from":"2" , "type":"text" }"#.to_owned(), "message a u=- p=2 n=- type=text"),
+        ("a NUL", r#"{"id":"a","from":"2","type":"text","text":{"body":"\u0000"}}"#.to_owned(), "message a u=- p=2 n=- type=text"),
+        ("an id that never ends", format!(r#"{{"id":"{}","from":"2"}}"#, "x".repeat(600)), "message #messages u=- p=2 n=-"),
+        ("an empty id", r#"{"id":"","from":"2"}"#.to_owned(), "message #messages u=- p=2 n=-"),
+        ("a message that is no object", "42".to_owned(), "message #messages u=- p=- n=-"),
+        ("a time that is none", r#"{"id":"a","from":"2","timestamp":"soon"}"#.to_owned(), "message a u=- p=2 n=-"),
+        ("numbers where texts should be", r#"{"id":7,"from":212611,"timestamp":5}"#.to_owned(), "message 7 u=- p=212611 n=- t=5"),
+    ] {
+        let body = one(&format!(r#""messages":[{message}]"#));
+        assert_eq!(outline(&body), [format!("W line 1 [{want}]")], "{name}");
+        let Content::Line { items, .. } = &split(&body).unwrap()[0].content else { panic!("{name}") };
+        assert_eq!(items[0].raw.expose(), &message, "{name}: byte for byte");
+    }
+}
+
+#[test]
+fn malformed_parts_hold_up_nothing_else() {
+    let good = messages("1", r#""messages":[{"id":"a","from":"2","type":"text"}]"#);
+    let stored = "W line 1 [message a u=- p=2 n=- type=text]";
+    for bad in [
+        "42",
+        "null",
+        r#"{"field":"messages"}"#,
+        r#"{"value":{"metadata":{"phone_number_id":"1"}}}"#,
+        r#"{"field":"messages","value":[]}"#,
+        r#"{"field":"messages","value":{"messages":[{"id":"x"}]}}"#,
+        r#"{"field":"messages","value":{"metadata":{"display_phone_number":"212600000001"},"messages":[{"id":"x"}]}}"#,
+        r#"{"field":"messages","value":{"metadata":{"phone_number_id":"not a number"},"messages":[{"id":"x"}]}}"#,
+        r#"{"field":"messages","value":{"metadata":{"phone_number_id":null}}}"#,
+        // Without a line, and not known to be free of candidates' data.
+        r#"{"field":"user_preferences","value":{"user_preferences":[{"wa_id":"2"}]}}"#,
+        r#"{"field":"\ud800","value":{"metadata":{"phone_number_id":"1"}}}"#,
+    ] {
+        let outline = outline(&body(&format!("{bad},{good}")));
+        assert_eq!(outline, ["W malformed", stored], "{bad}");
+    }
+    let partly = messages("1", r#""messages":{"id":"x"},"statuses":[{"id":"s","status":"read","recipient_id":"2"}]"#);
+    assert_eq!(outline(&body(&partly)), ["W line 1 [status s read 2 u=- p=2 n=- status=read about=s] +remainder"]);
+    assert_eq!(outline(&body(&messages("1", r#""messages":"x""#))), ["W line 1 [] +remainder"]);
+    for whole in [
+        r#"{}"#,
+        r#"{"object":"page","entry":[]}"#,
+        r#"{"object":"whatsapp_business_account"}"#,
+        r#"{"object":"whatsapp_business_account","entry":{}}"#,
+    ] {
+        assert_eq!(outline(whole), [" malformed"], "{whole}");
+    }
+    assert_eq!(
+        outline(r#"{"object":"whatsapp_business_account","entry":[7,{"id":"W"},{"id":"W","changes":{}}]}"#),
+        [" malformed", "W malformed", "W malformed"]
+    );
+}
+
+#[test]
+fn not_an_object() {
+    for bad in ["", "null", "[]", "42", "\"x\"", "{", "{}{}", "{\"a\":}", "{'a':1}", "\u{feff}{}"] {
+        assert_eq!(split(bad), Err(NotAnObject), "{bad}");
+    }
+    // Bytes that are no UTF-8 inside what would be an object are kept whole.
+    let kept = not_text(b"{\"object\":\"whatsapp_business_account\",\"entry\":[],\"x\":\"\xff\"}").unwrap();
+    assert_eq!(kept.iter().map(line).collect::<Vec<_>>(), [" malformed"]);
+    assert_eq!(not_text(b"\xff\xfe"), Err(NotAnObject));
+}
+
+#[test]
+fn the_same_text_has_the_same_id_and_another_has_another() {
+    let id = |body: &str| {
+        let Content::Line { items, .. } = split(body).unwrap().remove(0).content else { panic!() };
+        items[0].meta_id.expose().clone()
+    };
+    let (a, b) = (one(r#""errors":[{"code":1}]"#), one(r#""errors":[{"code":2}]"#));
+    assert_eq!(id(&a), id(&a));
+    assert_ne!(id(&a), id(&b));
+}
