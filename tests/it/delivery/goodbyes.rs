@@ -1,0 +1,149 @@
+//! How connections end, and what the helper does then.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clientnumber::domain::CompanyId;
+use clientnumber::store::Revocation;
+use jiff::Timestamp;
+use mongodb::bson::doc;
+use serde_json::json;
+
+use super::bed::Bed;
+use super::client::Client;
+use crate::support::run_dir;
+
+async fn goodbye(client: &Client, limit: Duration, reason: &str) -> Result<Duration> {
+    let started = Instant::now();
+    client.within(limit, 0, reason, |v| v["name"] == "goodbye" && v["args"][0] == json!({ "reason": reason })).await?;
+    let took = started.elapsed();
+    client.after(0, "the end", |v| v["event"] == "disconnect").await?;
+    Ok(took)
+}
+
+#[tokio::test]
+async fn revoked_replaced_and_expired() -> Result<()> {
+    let bed = Bed::start(&run_dir("delivery-goodbyes")?).await?;
+    let (atlas, rif) = (bed.company("atlas", 101).await?, bed.company("rif", 102).await?);
+    let (one, other) = (bed.replica(|_| {}).await?, bed.replica(|_| {}).await?);
+
+    // Revoked on every replica; others of the company, and other companies, stay.
+    let here = Client::raw(&one.url, atlas.auth("leaver", json!({"device": "a"}))?).await?;
+    let there = Client::raw(&other.url, atlas.auth("leaver", json!({"device": "b"}))?).await?;
+    let colleague = Client::raw(&one.url, atlas.auth("fatima", json!({}))?).await?;
+    let namesake = Client::raw(&one.url, rif.auth("leaver", json!({"device": "a"}))?).await?;
+    for client in [&here, &there, &colleague, &namesake] {
+        client.got(0, "caught_up").await?;
+    }
+    let company = CompanyId::parse("atlas")?;
+    let revoke = Revocation::new(Some(company), Some("leaver".into()), None, Timestamp::now(), &mut rand::rng());
+    bed.store.revocations().insert(&revoke.expect("it names somebody")).await?;
+    let took = [
+        goodbye(&here, Duration::from_secs(5), "revoked").await?,
+        goodbye(&there, Duration::from_secs(5), "revoked").await?,
+    ];
+    println!("revoked after {took:?}");
+    assert!(took.iter().all(|t| *t < Duration::from_secs(1)), "{took:?}");
+
+    // Replaced by the same recruiter and device, on another replica.
+    let again = Client::raw(&other.url, atlas.auth("fatima", json!({}))?).await?;
+    again.got(0, "welcome").await?;
+    let took = goodbye(&colleague, Duration::from_secs(5), "replaced").await?;
+    println!("replaced after {took:?}");
+
+    // Replaced on the same replica, with the helper: it stays away.
+    let mut arguments = atlas.auth("omar", json!({"url": one.url}))?;
+    let first = Client::helper(arguments.clone()).await?;
+    first.after(0, "being live", |v| v["state"] == "live").await?;
+    let second = Client::helper(arguments.clone()).await?;
+    first.after(0, "stopping", |v| v["state"] == "stopped" && v["reason"] == "replaced").await?;
+    second.after(0, "being live", |v| v["state"] == "live").await?;
+
+    // Expired: the helper reconnects with a new token.
+    let soon = Timestamp::now().as_second() + 4;
+    arguments["token"] = atlas.token("karima", json!({"exp": soon}))?.into();
+    let mut karima = Client::helper(arguments).await?;
+    karima.after(0, "being live", |v| v["state"] == "live").await?;
+    karima.after(0, "expiry", |v| v["state"] == "waiting" && v["reason"] == "token_expired").await?;
+    assert!(Timestamp::now().as_second() >= soon, "too early");
+    let mark = karima.mark();
+    karima.tell(json!({"cmd": "token", "token": atlas.token("karima", json!({}))?})).await?;
+    karima.after(mark, "being live again", |v| v["state"] == "live").await?;
+    let seq = atlas.hears("still there?").await?;
+    for client in [&karima, &second, &again] {
+        client.has(seq).await?;
+    }
+    // The namesake at the other company was not touched, and heard nothing of this.
+    assert!(namesake.said().iter().all(|v| v["event"] != "disconnect"));
+    assert_eq!(namesake.seqs(), [1]);
+    assert!(colleague.said().iter().any(|v| v["event"] == "disconnect" && v["reason"] == "io server disconnect"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn slow_clients_slow_nobody_and_get_all_in_the_end() -> Result<()> {
+    let bed = Bed::start(&run_dir("delivery-slow")?).await?;
+    let atlas = bed.company("atlas", 101).await?;
+    let replica = bed.replica(|settings| settings.ack_timeout = Duration::from_millis(400)).await?;
+    let mut slow = atlas.auth("slow", json!({}))?;
+    slow = json!({"url": replica.url, "auth": slow, "ack": false});
+    let slow = Client::raw_with(slow).await?;
+    let quick = Client::raw(&replica.url, atlas.auth("quick", json!({}))?).await?;
+    quick.got(0, "caught_up").await?;
+    let seq = atlas.hears("hello").await?;
+    quick.has(seq).await?;
+    goodbye(&slow, Duration::from_secs(10), "too_slow").await?;
+    // The same page three times, then no more.
+    let pages = slow.said().iter().filter(|v| v["name"] == "messages").count();
+    assert_eq!(pages, 3);
+    assert!(slow.said().iter().all(|v| v["name"] != "caught_up"));
+    assert_eq!(replica.metric("router_push_pages_total{result=\"timeout\"} ")?, 3.0);
+
+    // The helper does not ack what it could not store, and gets it again.
+    let mut helper = Client::helper(atlas.auth("helper", json!({"url": replica.url}))?).await?;
+    helper.has(seq).await?;
+    helper.tell(json!({"cmd": "hang", "hang": true})).await?;
+    let next = atlas.hears("not stored at first").await?;
+    helper.after(0, "being too slow", |v| v["reason"] == "too_slow").await?;
+    assert!(!helper.seqs().contains(&next));
+    helper.tell(json!({"cmd": "hang", "hang": false})).await?;
+    helper.has(next).await?;
+    assert_eq!(helper.seqs(), (1..=next).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
+async fn drained_and_erased() -> Result<()> {
+    let bed = Bed::start(&run_dir("delivery-drain")?).await?;
+    let atlas = bed.company("atlas", 101).await?;
+    let (one, other) = (bed.replica(|_| {}).await?, bed.replica(|_| {}).await?);
+    let client = Client::raw(&one.url, atlas.auth("fatima", json!({}))?).await?;
+    client.got(0, "caught_up").await?;
+    let elsewhere = Client::raw(&other.url, atlas.auth("omar", json!({}))?).await?;
+    elsewhere.got(0, "caught_up").await?;
+    let started = Instant::now();
+    one.delivery.drain(Duration::from_secs(10)).await;
+    assert!(started.elapsed() < Duration::from_secs(8), "the client left by itself");
+    goodbye(&client, Duration::from_secs(5), "draining").await?;
+    let late = Client::raw(&one.url, atlas.auth("late", json!({}))?).await?;
+    let refused = late.after(0, "the refusal", |v| v["event"] == "connect_error").await?;
+    assert_eq!(refused["data"]["code"], "retry_later");
+    assert_eq!(one.metric("router_sockets ")?, 0.0);
+    assert!(elsewhere.said().iter().all(|v| v["event"] != "disconnect"));
+
+    // Erased: `closed` in the log, then the record says so.
+    let client = bed.mongo.client().await?;
+    let platform = client.database("clientnumber");
+    let log = client.database(atlas.db.name()).collection::<mongodb::bson::Document>("log");
+    let head = atlas.db.log().head().await?;
+    let now = mongodb::bson::DateTime::now();
+    log.insert_one(doc! {"_id": head + 1, "kind": "closed", "at": now, "fp": "00", "ours": true}).await?;
+    let companies = platform.collection::<mongodb::bson::Document>("companies");
+    companies.update_one(doc! {"_id": "atlas"}, doc! {"$set": {"state": "erased"}}).await?;
+    goodbye(&elsewhere, Duration::from_secs(15), "revoked").await?;
+    assert_eq!(elsewhere.items().last().map(|item| item["field"].clone()), Some("company".into()));
+    let after = Client::raw(&other.url, atlas.auth("fatima", json!({}))?).await?;
+    let refused = after.after(0, "the refusal", |v| v["event"] == "connect_error").await?;
+    assert_eq!(refused["data"]["code"], "unauthorized");
+    Ok(())
+}

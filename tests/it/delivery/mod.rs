@@ -1,0 +1,9 @@
+//! From a company's log to its recruiters, with the official Socket.IO client: what arrives, in which order, what is
+//! refused, and that nothing crosses.
+
+mod bed;
+mod client;
+mod events;
+mod goodbyes;
+mod handshakes;
+mod push;
