@@ -13,7 +13,7 @@ use super::plan::plan;
 use super::spec::LineSpec;
 use super::status::{Overlay, Progress};
 use crate::portfolio::accounts::Account;
-use crate::resources::conditions::{ConditionType, get};
+use crate::resources::conditions::{ConditionType, get, is_true};
 use crate::resources::names::ANNOTATION_RETRY;
 use crate::resources::portfolio::NamespacesFrom;
 use crate::resources::reasons::Reason;
@@ -34,12 +34,10 @@ pub enum Admission {
     },
 }
 
-const LOOK_AGAIN: Duration = Duration::from_secs(300);
-
 /// Decides whether the line may be worked on. The line's own suspension wins over the Portfolio's in the reason.
 pub async fn admit(line: &ClientNumber, spec: &LineSpec, ctx: &Context) -> Result<Admission, StepError> {
     let step = plan(&line.status.clone().unwrap_or_default());
-    let waits = |progress, overlay| Admission::Waits { progress, overlay, after: LOOK_AGAIN };
+    let waits = |progress, overlay| Admission::Waits { progress, overlay, after: ctx.policy.backoff(6) };
     let suspended = |reason, message: String| {
         waits(Progress::working(step, reason, message.clone()), Overlay::Suspended(reason, message))
     };
@@ -50,7 +48,13 @@ pub async fn admit(line: &ClientNumber, spec: &LineSpec, ctx: &Context) -> Resul
         ));
     }
     let name = &spec.portfolio;
-    let Some(portfolio) = ctx.portfolios.get(&name.namespace, &name.name) else {
+    let mut seen = ctx.portfolios.get(&name.namespace, &name.name);
+    // Another watch than the one that woke us may be a moment behind it: a line that would have to wait looks for itself.
+    if !seen.as_ref().is_some_and(|portfolio| is_ready(portfolio)) {
+        let api: Api<Portfolio> = Api::namespaced(ctx.client.clone(), &name.namespace);
+        seen = api.get_opt(&name.name).await?.map(Arc::new);
+    }
+    let Some(portfolio) = seen else {
         let message = format!("there is no Portfolio {name}; goes on by itself when there is");
         return Ok(waits(Progress::working(step, Reason::PortfolioNotFound, message), Overlay::None));
     };
@@ -66,8 +70,7 @@ pub async fn admit(line: &ClientNumber, spec: &LineSpec, ctx: &Context) -> Resul
         return Ok(suspended(Reason::PortfolioSuspended, message));
     }
     let ready = portfolio.status.as_ref().and_then(|s| get(&s.conditions, ConditionType::Ready));
-    let account = ctx.accounts.get(&portfolio).filter(|_| ready.is_some_and(|c| c.status == "True"));
-    match account {
+    match ctx.accounts.get(&portfolio).filter(|_| is_ready(&portfolio)) {
         Some(account) => Ok(Admission::Entered(portfolio, account)),
         None => {
             // The account's own trouble is told once, on the Portfolio; here only where to look.
@@ -76,6 +79,10 @@ pub async fn admit(line: &ClientNumber, spec: &LineSpec, ctx: &Context) -> Resul
             Ok(waits(Progress::working(step, Reason::PortfolioNotReady, message), Overlay::None))
         }
     }
+}
+
+fn is_ready(portfolio: &Portfolio) -> bool {
+    portfolio.status.as_ref().is_some_and(|s| is_true(&s.conditions, ConditionType::Ready))
 }
 
 async fn allowed(portfolio: &Portfolio, spec: &LineSpec, ctx: &Context) -> Result<bool, StepError> {
