@@ -95,7 +95,7 @@ impl Journal {
     }
 }
 
-const SECRET: [&str; 9] = [
+const SECRET: [&str; 10] = [
     "access_token",
     "appsecret_proof",
     "input_token",
@@ -105,6 +105,7 @@ const SECRET: [&str; 9] = [
     "client_secret",
     "api_key",
     "transcription_text",
+    "text",
 ];
 
 /// The same value without what must not be kept.
@@ -143,6 +144,14 @@ pub fn body(content_type: &str, bytes: &[u8]) -> Value {
         Ok(value) => redact(&value),
         Err(_) => serde_json::json!({"content_type": content_type, "bytes": bytes.len()}),
     }
+}
+
+/// An answer as the journal keeps it: long ones by their length only, since lists are asked for all the time.
+pub fn answer(content_type: &str, bytes: &[u8]) -> Value {
+    if bytes.len() > 64 * 1024 {
+        return serde_json::json!({"content_type": content_type, "bytes": bytes.len()});
+    }
+    body(content_type, bytes)
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub mod webhooks;
 pub mod world;
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod walk;
 
 pub use server::{Config, Running, start};

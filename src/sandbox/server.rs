@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::faults::{Action, Strike, When};
-use super::http::{Request, Response, pairs};
+use super::http::{self, Request, Response, pairs};
 use super::world::{Effect, World};
 use super::{call, control, journal, meta, telnyx, webhooks};
 
@@ -83,7 +83,7 @@ enum Provider {
 /// A port that can't be opened, or no HTTP client.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
     use anyhow::Context as _;
-    let http = reqwest::Client::builder().no_proxy().build().context("building the HTTP client failed")?;
+    let client = reqwest::Client::builder().no_proxy().build().context("building the HTTP client failed")?;
     let bind = async |addr: SocketAddr, what: &str| {
         TcpListener::bind(addr)
             .await
@@ -105,7 +105,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         control: origin(&control_listener)?,
         _stop: stop.clone().drop_guard(),
     };
-    let shared = Arc::new(Shared { world: Mutex::new(world), http });
+    let shared = Arc::new(Shared { world: Mutex::new(world), http: client });
     tokio::spawn(listen(telnyx, Provider::Telnyx, shared.clone(), stop.clone()));
     tokio::spawn(listen(meta, Provider::Meta, shared.clone(), stop.clone()));
     tokio::spawn(tick(shared.clone(), stop.clone()));
@@ -230,8 +230,11 @@ fn arrive(shared: &Shared, provider: Provider, req: &Request) -> (u64, Option<St
         Provider::Telnyx => (telnyx::route(req).0, "telnyx"),
         Provider::Meta => (meta::route(&world, req).0, "meta"),
     };
-    let text = format!("{} {:?} {}", req.path, req.query, String::from_utf8_lossy(&req.body));
-    let strike = world.faults.arrive(operation, |part| text.contains(part));
+    let strike = world.faults.arrive(operation, |part| {
+        req.path.contains(part)
+            || req.query.iter().any(|(key, value)| key.contains(part) || value.contains(part))
+            || http::find(&req.body, part.as_bytes()).is_some()
+    });
     let query: serde_json::Map<String, Value> =
         req.query.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
     let n = world.journal.begin(journal::Entry {
@@ -255,7 +258,7 @@ fn arrive(shared: &Shared, provider: Provider, req: &Request) -> (u64, Option<St
 fn finish(shared: &Shared, n: u64, response: Option<Response>) -> Option<Response> {
     let (mut world, _) = shared.world();
     let (status, body) = match &response {
-        Some(response) => (Some(response.status), journal::body(&response.content_type, &response.body)),
+        Some(response) => (Some(response.status), journal::answer(&response.content_type, &response.body)),
         None => (None, Value::Null),
     };
     world.journal.end(n, status, body);

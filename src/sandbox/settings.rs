@@ -155,6 +155,8 @@ pub struct Meta {
     pub token_expires_at: i64,
     /// Scopes of the token.
     pub token_scopes: Vec<String>,
+    /// WABAs that debug_token names as the token's; none: the scopes come without targets.
+    pub token_wabas: Vec<String>,
     /// Tokens that are refused while others work.
     pub bad_tokens: Vec<String>,
     /// Calls without appsecret_proof are refused; left out: whenever an app secret is configured.
@@ -203,6 +205,7 @@ impl Default for Meta {
             token_scopes: ["whatsapp_business_management", "whatsapp_business_messaging", "business_management"]
                 .map(str::to_owned)
                 .to_vec(),
+            token_wabas: Vec::new(),
             bad_tokens: Vec::new(),
             require_proof: None,
             list_lag_ms: None,

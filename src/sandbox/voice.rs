@@ -39,8 +39,8 @@ pub struct Recording {
     pub transcription: Option<String>,
 }
 
-/// How much of the speech a beep covers: it is played before the recording starts.
-const BEEP_MS: u64 = 3_000;
+/// How much of the speech a beep and the silence around it cover: the recording starts after it.
+const BEEP_MS: u64 = 3_500;
 const SAY_WORD_MS: u64 = 400;
 const PLAY_MS: u64 = 3_000;
 
@@ -137,14 +137,14 @@ mod tests {
     #[test]
     fn the_defaults_of_record_are_telnyxs() {
         let recording = recorded("<Response><Record/></Response>");
-        assert_eq!((recording.from_ms, recording.channels.as_str(), recording.format.as_str()), (3_000, "dual", "mp3"));
+        assert_eq!((recording.from_ms, recording.channels.as_str(), recording.format.as_str()), (3_500, "dual", "mp3"));
         assert_eq!(recording.transcription, None);
     }
 
     #[test]
     fn whatever_comes_before_the_recording_costs_speech() {
         let cases = [
-            (r#"<Response><Record playBeep="no"/></Response>"#, 3_000),
+            (r#"<Response><Record playBeep="no"/></Response>"#, 3_500),
             (r#"<Response><Pause/><Record playBeep="false"/></Response>"#, 1_000),
             (r#"<Response><Pause length="10"/><Record playBeep="false"/></Response>"#, 10_000),
             (r#"<Response><Say>one two</Say><Record playBeep="false"/></Response>"#, 800),

@@ -172,7 +172,14 @@ async fn attempt_once(shared: &Shared, post: &Post, attempt: u32) -> Outcome {
             if let Some(signature) = signature {
                 request = request.header("x-hub-signature-256", signature);
             }
-            answer_of(request.timeout(Duration::from_millis(timeout)).send().await).await
+            let outcome = answer_of(request.timeout(Duration::from_millis(timeout)).send().await).await;
+            match strike.as_ref().filter(|strike| strike.plan.when == When::After) {
+                // The answer is lost on its way: Meta repeats, and the receiver sees a duplicate.
+                Some(strike) if !matches!(carry_out(shared, strike).await, Carried::GoOn) => {
+                    Outcome { status: None, answer: "dropped by a fault".to_owned() }
+                }
+                _ => outcome,
+            }
         }
     };
     shared.world().0.journal.end(n, outcome.status, Value::Null);

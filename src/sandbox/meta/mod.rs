@@ -76,13 +76,15 @@ pub fn route(world: &World, req: &Request) -> (&'static str, Option<&'static Rou
     let by_name = |name: &str| ROUTES.iter().find(|route| route.operation == name);
     let found = match (req.method.as_str(), segments.as_slice()) {
         ("GET", [id]) if id != "debug_token" => {
-            let business = *id == world.settings.meta.business_id
-                || world.settings.meta.wabas.values().any(|business| business == id)
-                || req.query("fields").is_some_and(|fields| fields.split(',').any(|f| f == "verification_status"));
-            let name = match (world.meta.line(id), world.meta.wabas.contains_key(id.as_str())) {
-                (Some(_), _) => "meta.get_number",
-                (None, false) if business => "meta.get_business",
-                _ => "meta.get_waba",
+            // Only a business has verification_status; a WABA's is business_verification_status.
+            let asks = req.query("fields").is_some_and(|fields| fields::names(fields).iter().any(|f| f == "verification_status"));
+            let business = asks
+                || *id == world.settings.meta.business_id
+                || world.settings.meta.wabas.values().any(|business| business == id);
+            let name = match world.meta.line(id) {
+                Some(_) => "meta.get_number",
+                None if business => "meta.get_business",
+                None => "meta.get_waba",
             };
             by_name(name).map(|route| (route, segments.clone()))
         }

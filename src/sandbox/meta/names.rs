@@ -53,7 +53,7 @@ pub fn advance(world: &mut World, now: Timestamp) {
     for line in &mut world.meta.lines {
         let Some(new) = line.new_name.as_mut().filter(|new| new.decided.is_none() && new.due <= now) else { continue };
         new.status.clone_from(&decision);
-        new.decided = Some(now);
+        new.decided = Some(new.due);
         let approved = decision == "APPROVED";
         webhooks.push(
             json!({"object": "whatsapp_business_account", "entry": [{"id": line.waba, "time": now.as_second(),

@@ -100,3 +100,96 @@ pub fn deregister(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     line.cloud = false;
     success()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::sandbox::testing::Asked;
+
+    fn register(asked: &mut Asked, id: &str, pin: &str) -> (u64, u64) {
+        asked.meta_error("POST", &format!("/v25.0/{id}/register"), json!({"messaging_product": "whatsapp", "pin": pin}))
+    }
+
+    fn verified(asked: &mut Asked, national: &str) -> String {
+        let id = asked.line(national);
+        let place = asked.world.meta.position(&id).expect("a line");
+        asked.world.meta.lines[place].code_status = "VERIFIED".into();
+        id
+    }
+
+    #[test]
+    fn the_first_register_sets_the_pin_and_later_ones_must_match() {
+        let mut asked = Asked::new();
+        let id = asked.line("612345678");
+        assert_eq!(register(&mut asked, &id, "111111"), (133_006, 0));
+        let id = verified(&mut asked, "612345679");
+        assert_eq!(register(&mut asked, &id, "11111"), (100, 0));
+        assert_eq!(register(&mut asked, &id, "111111"), (0, 0));
+        let (_, answer) = asked.meta("GET", &format!("/v25.0/{id}?fields=status,platform_type,is_pin_enabled"), json!(null));
+        assert_eq!(answer, json!({"status": "CONNECTED", "platform_type": "CLOUD_API", "is_pin_enabled": true, "id": id}));
+        assert_eq!(register(&mut asked, &id, "222222"), (133_005, 0));
+        assert_eq!(asked.meta_error("POST", &format!("/v25.0/{id}"), json!({"pin": "222222"})), (0, 0));
+        assert_eq!(register(&mut asked, &id, "222222"), (0, 0));
+        // Deregistering keeps PIN and verification.
+        let deregister = format!("/v25.0/{id}/deregister");
+        assert_eq!(asked.meta_error("POST", &deregister, json!(null)), (0, 0));
+        assert_eq!(asked.meta_error("POST", &deregister, json!(null)), (100, 2_207_051));
+        assert_eq!(register(&mut asked, &id, "111111"), (133_005, 0));
+        assert_eq!(register(&mut asked, &id, "222222"), (0, 0));
+    }
+
+    #[test]
+    fn ten_registers_in_72_hours_failures_included() {
+        let mut asked = Asked::new();
+        let id = verified(&mut asked, "612345678");
+        assert_eq!(register(&mut asked, &id, "111111"), (0, 0));
+        for _ in 0..5 {
+            assert_eq!(register(&mut asked, &id, "222222"), (133_005, 0));
+        }
+        for _ in 0..4 {
+            assert_eq!(register(&mut asked, &id, "222222"), (133_008, 0));
+        }
+        assert_eq!(register(&mut asked, &id, "111111"), (133_016, 0));
+        asked.later(72 * 3_600);
+        assert_eq!(register(&mut asked, &id, "111111"), (0, 0));
+    }
+
+    #[test]
+    fn the_name_must_be_provisioned_and_the_number_free() {
+        let cases = [
+            ("APPROVED", (0, 0)),
+            ("AVAILABLE_WITHOUT_REVIEW", (0, 0)),
+            ("ABSENT", (0, 0)),
+            ("PENDING_REVIEW", (100, 2_388_001)),
+            ("DECLINED", (100, 2_388_001)),
+            ("NONE", (100, 2_388_001)),
+        ];
+        for (status, expected) in cases {
+            let mut asked = Asked::new();
+            asked.change(json!({"meta": {"name_status": status}}));
+            let id = verified(&mut asked, "612345678");
+            assert_eq!(register(&mut asked, &id, "111111"), expected, "{status}");
+            let (_, answer) = asked.meta("GET", &format!("/v25.0/{id}?fields=name_status"), json!(null));
+            assert_eq!(answer.get("name_status").is_some(), status != "ABSENT", "{status}");
+        }
+        let mut asked = Asked::new();
+        asked.change(json!({"meta": {"burnt": ["+212612345678"]}}));
+        let id = verified(&mut asked, "612345678");
+        assert_eq!(register(&mut asked, &id, "111111"), (100, 2_388_001));
+    }
+
+    #[test]
+    fn a_changed_name_takes_effect_at_the_next_register_within_14_days() {
+        for (days, taken) in [(13, true), (15, false)] {
+            let mut asked = Asked::new();
+            let id = verified(&mut asked, "612345678");
+            assert_eq!(register(&mut asked, &id, "111111"), (0, 0));
+            assert_eq!(asked.meta_error("POST", &format!("/v25.0/{id}?new_display_name=Atlas+Two"), json!(null)), (0, 0));
+            asked.later(days * 86_400);
+            assert_eq!(register(&mut asked, &id, "111111"), (0, 0));
+            let (_, answer) = asked.meta("GET", &format!("/v25.0/{id}?fields=verified_name"), json!(null));
+            assert_eq!(answer["verified_name"] == "Atlas Two", taken, "{days}");
+        }
+    }
+}

@@ -76,14 +76,13 @@ pub fn debug(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let meta = &world.settings.meta;
     let good = token_is_good(world, token);
     let scopes: Vec<&String> = if good { meta.token_scopes.iter().collect() } else { Vec::new() };
-    let wabas: Vec<&String> = world.meta.wabas.keys().collect();
     let granular: Vec<_> = scopes
         .iter()
         .map(|scope| match scope.as_str() {
             "business_management" => json!({"scope": scope, "target_ids": [meta.business_id]}),
             // Without target_ids: all assets of the business.
-            _ if wabas.is_empty() => json!({"scope": scope}),
-            _ => json!({"scope": scope, "target_ids": wabas}),
+            _ if meta.token_wabas.is_empty() => json!({"scope": scope}),
+            _ => json!({"scope": scope, "target_ids": meta.token_wabas}),
         })
         .collect();
     let mut data = json!({

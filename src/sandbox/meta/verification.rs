@@ -129,3 +129,73 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod rules {
+    use serde_json::json;
+
+    use crate::sandbox::testing::Asked;
+    use crate::sandbox::world::Effect;
+
+    fn request(asked: &mut Asked, id: &str) -> (u64, u64) {
+        asked.meta_error("POST", &format!("/v25.0/{id}/request_code"), json!({"code_method": "VOICE", "language": "en_US"}))
+    }
+
+    fn verify(asked: &mut Asked, id: &str, code: &str) -> (u64, u64) {
+        asked.meta_error("POST", &format!("/v25.0/{id}/verify_code/"), json!({ "code": code }))
+    }
+
+    #[test]
+    fn a_code_is_good_once_for_ten_minutes_and_only_the_newest() {
+        let mut asked = Asked::new();
+        let id = asked.line("612345678");
+        assert_eq!(verify(&mut asked, &id, "123456"), (136_025, 0));
+        assert_eq!(request(&mut asked, &id), (0, 0));
+        assert!(matches!(asked.world.outbox.last(), Some(Effect::Ring(ring)) if ring.to == "212612345678"));
+        let first = asked.code(&id);
+        assert_eq!(request(&mut asked, &id), (0, 0));
+        let second = asked.code(&id);
+        assert_ne!(first, second);
+        assert_eq!(verify(&mut asked, &id, &first), (136_025, 0));
+        assert_eq!(verify(&mut asked, &id, "12345"), (100, 0));
+        asked.later(601);
+        assert_eq!(verify(&mut asked, &id, &second), (136_025, 0));
+        assert_eq!(request(&mut asked, &id), (0, 0));
+        let third = asked.code(&id);
+        assert_eq!(verify(&mut asked, &id, &third), (0, 0));
+        assert_eq!(verify(&mut asked, &id, &third), (136_025, 0));
+        let (_, answer) = asked.meta("GET", &format!("/v25.0/{id}?fields=status,code_verification_status"), json!(null));
+        assert_eq!(answer, json!({"status": "PENDING", "code_verification_status": "VERIFIED", "id": id}));
+        // Verified already: the same code as for the limit, without its subcode.
+        assert_eq!(request(&mut asked, &id), (136_024, 0));
+    }
+
+    #[test]
+    fn ten_requests_in_72_hours_and_no_more() {
+        let mut asked = Asked::new();
+        let id = asked.line("612345678");
+        for _ in 0..10 {
+            assert_eq!(request(&mut asked, &id), (0, 0));
+            asked.later(60);
+        }
+        assert_eq!(request(&mut asked, &id), (136_024, 2_388_367));
+        asked.later(72 * 3_600);
+        assert_eq!(request(&mut asked, &id), (0, 0));
+    }
+
+    #[test]
+    fn parameters_are_checked_and_sms_does_not_ring() {
+        let mut asked = Asked::new();
+        let id = asked.line("612345678");
+        let path = format!("/v25.0/{id}/request_code");
+        for body in [json!({"code_method": "PIGEON", "language": "en_US"}), json!({"code_method": "SMS"}), json!({})] {
+            assert_eq!(asked.meta_error("POST", &path, body), (100, 0));
+        }
+        assert_eq!(asked.meta_error("POST", &format!("{path}?code_method=SMS&language=fr_FR"), json!(null)), (0, 0));
+        assert!(asked.world.outbox.is_empty());
+        let code = asked.code(&id);
+        let line = asked.world.meta.line(&id).and_then(|line| line.code.clone()).expect("a code");
+        assert_eq!(line.spoken, format!("WhatsApp code {}-{}", &code[..3], &code[3..]));
+        assert_eq!(asked.meta_error("POST", "/v25.0/999/request_code", json!({"code_method": "SMS", "language": "en_US"})), (100, 33));
+    }
+}

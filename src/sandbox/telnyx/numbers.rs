@@ -254,3 +254,81 @@ pub fn update_voice(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     }
     data(200, &voice(&world.telnyx.numbers[place]))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::sandbox::testing::Asked;
+
+    fn owned(asked: &mut Asked, count: usize) -> Vec<String> {
+        let search = format!("/available_phone_numbers?filter[country_code]=MA&filter[limit]={count}");
+        let (_, answer) = asked.telnyx("GET", &search, json!(null));
+        let numbers: Vec<_> = answer["data"].as_array().expect("a list").iter().map(|n| json!({"phone_number": n["phone_number"]})).collect();
+        assert_eq!(asked.telnyx("POST", "/number_orders", json!({"phone_numbers": numbers})).0, 200);
+        let (_, answer) = asked.telnyx("GET", "/phone_numbers?page[size]=250", json!(null));
+        answer["data"].as_array().expect("a list").iter().map(|n| n["id"].as_str().expect("an id").to_owned()).collect()
+    }
+
+    #[test]
+    fn lists_are_filtered_and_paged() {
+        let mut asked = Asked::new();
+        let ids = owned(&mut asked, 25);
+        let patch = json!({"tags": ["a", "b"], "customer_reference": "R"});
+        assert_eq!(asked.telnyx("PATCH", &format!("/phone_numbers/{}", ids[3]), patch).0, 200);
+        let e164 = asked.world.telnyx.numbers[0].e164.clone();
+        let cases = [
+            ("", 25),
+            ("filter[tag]=a", 1),
+            ("filter[tag]=c", 0),
+            ("filter[customer_reference]=R", 1),
+            ("filter[status]=active", 25),
+            ("filter[without_tags]=true", 24),
+            (&format!("filter[phone_number]={}", &e164[1..]), 1),
+            (&format!("filter[phone_number]=%2B{}", &e164[1..]), 0),
+        ];
+        for (query, expected) in cases {
+            let (_, answer) = asked.telnyx("GET", &format!("/phone_numbers?{query}"), json!(null));
+            assert_eq!(answer["meta"]["total_results"], expected, "{query}");
+        }
+        let (_, page) = asked.telnyx("GET", "/phone_numbers?page[number]=2", json!(null));
+        assert_eq!((page["data"].as_array().map(Vec::len), &page["meta"]["total_pages"]), (Some(5), &json!(2)));
+        assert_eq!(asked.telnyx("GET", "/phone_numbers?page[size]=251", json!(null)).0, 400);
+        // A second PATCH replaces the tags.
+        let (_, answer) = asked.telnyx("PATCH", &format!("/phone_numbers/{}", ids[3]), json!({"tags": ["c"]}));
+        assert_eq!((&answer["data"]["tags"], &answer["data"]["customer_reference"]), (&json!(["c"]), &json!("R")));
+    }
+
+    #[test]
+    fn a_number_given_back_is_gone_ends_its_rent_and_is_offered_again() {
+        let mut asked = Asked::new();
+        let ids = owned(&mut asked, 1);
+        let number = asked.world.telnyx.numbers[0].e164.clone();
+        let path = format!("/phone_numbers/{}", ids[0]);
+        assert_eq!(asked.telnyx("DELETE", &path, json!(null)).1["data"]["status"], "deleted");
+        assert_eq!(asked.telnyx("GET", &path, json!(null)).0, 404);
+        assert_eq!(asked.telnyx_error("DELETE", &path, json!(null)), (404, "10005".to_owned()));
+        assert!(asked.world.ledger.monthly().is_zero());
+        asked.change(json!({"telnyx": {"deleted_answers": true}}));
+        assert_eq!(asked.telnyx("GET", &path, json!(null)).1["data"]["status"], "deleted");
+        let search = "/available_phone_numbers?filter[country_code]=MA&filter[limit]=1";
+        assert_eq!(asked.telnyx("GET", search, json!(null)).1["data"][0]["phone_number"].as_str(), Some(number.as_str()));
+        let (_, answer) = asked.telnyx("GET", &format!("{search}&filter[exclude_held_numbers]=true"), json!(null));
+        assert_ne!(answer["data"][0]["phone_number"].as_str(), Some(number.as_str()));
+    }
+
+    #[test]
+    fn a_bad_key_or_an_unknown_connection_is_refused() {
+        let mut asked = Asked::new();
+        let ids = owned(&mut asked, 1);
+        let path = format!("/phone_numbers/{}", ids[0]);
+        assert_eq!(asked.telnyx_error("PATCH", &path, json!({"connection_id": "5"})), (422, "85004".to_owned()));
+        let app = json!({"friendly_name": "capture", "voice_url": "http://127.0.0.1:1/a.xml", "voice_method": "get"});
+        let (status, answer) = asked.telnyx("POST", "/texml_applications", app);
+        assert_eq!(status, 201);
+        let (_, answer) = asked.telnyx("PATCH", &path, json!({"connection_id": answer["data"]["id"]}));
+        assert_eq!(answer["data"]["connection_name"], "capture");
+        asked.change(json!({"telnyx": {"bad_keys": ["key"]}}));
+        assert_eq!(asked.telnyx_error("GET", "/balance", json!(null)), (401, "10009".to_owned()));
+    }
+}

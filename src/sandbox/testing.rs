@@ -1,0 +1,80 @@
+//! Helpers of the sandbox's own tests: a world without sockets that is asked directly.
+
+use hyper::body::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::http::{Request, pairs};
+use super::world::World;
+use super::{meta, telnyx};
+
+/// A world, and the moment it is asked at.
+pub struct Asked {
+    pub world: World,
+    pub now: Timestamp,
+}
+
+impl Asked {
+    /// At speed 0.
+    pub fn new() -> Self {
+        Self { world: World::new(7, 0.0), now: Timestamp::from_second(1_795_500_000).expect("a time") }
+    }
+
+    pub fn change(&mut self, settings: Value) {
+        self.world.settings = self.world.settings.changed(&settings).expect("settings");
+    }
+
+    pub fn later(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+        self.world.advance(self.now);
+    }
+
+    fn request(method: &str, path: &str, body: Value) -> Request {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        Request {
+            method: method.into(),
+            path: path.into(),
+            query: pairs(query),
+            headers: vec![("authorization".into(), "Bearer key".into()), ("content-type".into(), "application/json".into())],
+            body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
+        }
+    }
+
+    pub fn telnyx(&mut self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        self.world.advance(self.now);
+        let answer = telnyx::answer(&mut self.world, &Self::request(method, path, body), self.now);
+        (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+    }
+
+    pub fn meta(&mut self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        self.world.advance(self.now);
+        let answer = meta::answer(&mut self.world, &Self::request(method, path, body), self.now);
+        (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+    }
+
+    /// Status and Telnyx's error code.
+    pub fn telnyx_error(&mut self, method: &str, path: &str, body: Value) -> (u16, String) {
+        let (status, answer) = self.telnyx(method, path, body);
+        (status, answer["errors"][0]["code"].as_str().unwrap_or("").to_owned())
+    }
+
+    /// Graph's code and subcode; 0 where there is none.
+    pub fn meta_error(&mut self, method: &str, path: &str, body: Value) -> (u64, u64) {
+        let (_, answer) = self.meta(method, path, body);
+        let error = &answer["error"];
+        (error["code"].as_u64().unwrap_or(0), error["error_subcode"].as_u64().unwrap_or(0))
+    }
+
+    /// A new number of WABA 104; returns its id.
+    pub fn line(&mut self, national: &str) -> String {
+        let body = serde_json::json!({"cc": "212", "phone_number": national, "verified_name": "Atlas"});
+        let (status, answer) = self.meta("POST", "/v25.0/104/phone_numbers", body);
+        assert_eq!(status, 200, "{answer}");
+        answer["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The living code of a line.
+    pub fn code(&self, id: &str) -> String {
+        self.world.meta.line(id).and_then(|line| line.code.clone()).expect("a code").code
+    }
+}
