@@ -35,7 +35,10 @@ impl Asked {
             method: method.into(),
             path: path.into(),
             query: pairs(query),
-            headers: vec![("authorization".into(), "Bearer key".into()), ("content-type".into(), "application/json".into())],
+            headers: vec![
+                ("authorization".into(), "Bearer key".into()),
+                ("content-type".into(), "application/json".into()),
+            ],
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
         }
     }

@@ -131,7 +131,8 @@ impl Walk {
 
     /// Buys a number; returns the number and its id.
     async fn bought(&self) -> (String, String) {
-        let search = "/available_phone_numbers?filter[country_code]=MA&filter[phone_number_type]=mobile&filter[limit]=1";
+        let search =
+            "/available_phone_numbers?filter[country_code]=MA&filter[phone_number_type]=mobile&filter[limit]=1";
         let offer = self.first(search).await;
         let number = offer["phone_number"].as_str().expect("a number").to_owned();
         let order = json!({"phone_numbers": [{"phone_number": number}], "customer_reference": "prod/clients/atlas"});
@@ -263,7 +264,10 @@ async fn a_beep_an_unreachable_document_and_a_lost_application_have_their_effect
     // The beep covers the first words; nobody asked for a transcription.
     assert_eq!(seen["recordings"][0]["heard"], "nine ten.");
     assert!(seen["recordings"][0]["transcription"].is_null());
-    assert_eq!(walk.control("POST", "/calls", Some(json!({"to": "+212600000000"}))).await.1["outcome"], "no_such_number");
+    assert_eq!(
+        walk.control("POST", "/calls", Some(json!({"to": "+212600000000"}))).await.1["outcome"],
+        "no_such_number"
+    );
 }
 
 #[tokio::test]
@@ -289,7 +293,8 @@ async fn faults_strike_before_or_after_the_effect() {
     plant(json!({"operation": "telnyx.create_number_order", "action": "drop", "when": "after"})).await;
     assert!(post(0).await.is_err());
     assert_eq!(orders().await, 1);
-    plant(json!({"operation": "telnyx.create_number_order", "action": "status", "status": 500, "body": "<html>"})).await;
+    plant(json!({"operation": "telnyx.create_number_order", "action": "status", "status": 500, "body": "<html>"}))
+        .await;
     assert_eq!(post(1).await.expect("an answer"), 500);
 
     // Held after the effect; the client goes away; the effect stays.
@@ -305,10 +310,12 @@ async fn faults_strike_before_or_after_the_effect() {
     });
     assert_eq!(answer.expect("an answer"), 200);
     assert_eq!(walk.control("GET", &format!("/faults/{held}"), None).await.1["hits"], 1);
-    let (status, answer) = walk.control("POST", "/faults", Some(json!({"operation": "telnyx.nonsense", "action": "drop"}))).await;
+    let (status, answer) =
+        walk.control("POST", "/faults", Some(json!({"operation": "telnyx.nonsense", "action": "drop"}))).await;
     assert!(status == 400 && answer["error"].as_str().is_some_and(|text| text.contains("GET /")), "{answer}");
     let (_, journal) = walk.control("GET", "/journal?operation=telnyx.create_number_order", None).await;
-    let statuses: Vec<&Value> = journal["entries"].as_array().expect("a list").iter().map(|entry| &entry["status"]).collect();
+    let statuses: Vec<&Value> =
+        journal["entries"].as_array().expect("a list").iter().map(|entry| &entry["status"]).collect();
     assert_eq!(statuses, [&json!(null), &json!(null), &json!(500), &json!(200)]);
 }
 
@@ -328,7 +335,8 @@ async fn a_webhook_is_repeated_until_it_is_taken_and_a_bad_signature_is_not() {
     assert_eq!(walk.meta("POST", "/104/subscribed_apps", None).await.0, 200);
 
     walk.peer.answers.lock().expect("lock").extend([503, 500]);
-    let batch = json!({"batch": [{"to": number, "text": "a"}, {"to": line, "from": {"username": "amina.b"}, "text": "b"}]});
+    let batch =
+        json!({"batch": [{"to": number, "text": "a"}, {"to": line, "from": {"username": "amina.b"}, "text": "b"}]});
     let (_, sent) = walk.control("POST", "/messages", Some(batch)).await;
     assert_eq!((&sent["delivered"], &sent["status"]), (&json!(false), &json!(503)));
     let until = Instant::now() + Duration::from_secs(10);
@@ -357,8 +365,15 @@ fn the_page_about_the_control_port_names_every_operation_and_every_route() {
     for operation in super::operations() {
         assert!(page.contains(&format!("`{operation}`")), "docs/sandbox.md does not name {operation}");
     }
-    let routes = include_str!("control/mod.rs").lines().filter_map(|line| line.trim().strip_prefix(".route(\"")?.split('"').next());
+    let routes = include_str!("control/mod.rs")
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(".route(\"")?.split('"').next());
     for route in routes.filter(|route| *route != "/") {
-        assert!(page.contains(&format!("{route}`")) || page.contains(&format!("{route} ")) || page.contains(&format!("{route}?")), "docs/sandbox.md does not name {route}");
+        assert!(
+            page.contains(&format!("{route}`"))
+                || page.contains(&format!("{route} "))
+                || page.contains(&format!("{route}?")),
+            "docs/sandbox.md does not name {route}"
+        );
     }
 }

@@ -77,7 +77,9 @@ pub fn route(world: &World, req: &Request) -> (&'static str, Option<&'static Rou
     let found = match (req.method.as_str(), segments.as_slice()) {
         ("GET", [id]) if id != "debug_token" => {
             // Only a business has verification_status; a WABA's is business_verification_status.
-            let asks = req.query("fields").is_some_and(|fields| fields::names(fields).iter().any(|f| f == "verification_status"));
+            let asks = req
+                .query("fields")
+                .is_some_and(|fields| fields::names(fields).iter().any(|f| f == "verification_status"));
             let business = asks
                 || *id == world.settings.meta.business_id
                 || world.settings.meta.wabas.values().any(|business| business == id);

@@ -347,7 +347,11 @@ mod rules {
         assert_eq!((status, &answer["error"]["error_subcode"]), (403, &json!(1_349_175)));
         asked.change(json!({"meta": {"wabas": {"105": "2000"}}}));
         assert_eq!(asked.meta("POST", "/v25.0/105/phone_numbers", third).0, 200);
-        for bad in [json!({"phone_number": "612345678", "verified_name": "Atlas"}), json!({"cc": "212", "phone_number": "6", "verified_name": "Atlas"}), json!({"cc": "212", "phone_number": "612345671", "verified_name": "A"})] {
+        for bad in [
+            json!({"phone_number": "612345678", "verified_name": "Atlas"}),
+            json!({"cc": "212", "phone_number": "6", "verified_name": "Atlas"}),
+            json!({"cc": "212", "phone_number": "612345671", "verified_name": "A"}),
+        ] {
             assert_eq!(asked.meta_error("POST", path, bad), (100, 0));
         }
     }
@@ -357,7 +361,9 @@ mod rules {
         let mut asked = Asked::new();
         asked.change(json!({"meta": {"list_lag_ms": 20_000}}));
         let id = asked.line("612345678");
-        let count = |asked: &mut Asked| asked.meta("GET", "/v25.0/104/phone_numbers", json!(null)).1["data"].as_array().map(Vec::len);
+        let count = |asked: &mut Asked| {
+            asked.meta("GET", "/v25.0/104/phone_numbers", json!(null)).1["data"].as_array().map(Vec::len)
+        };
         assert_eq!(count(&mut asked), Some(0));
         assert_eq!(asked.meta("GET", &format!("/v25.0/{id}"), json!(null)).0, 200);
         asked.later(20);
@@ -367,8 +373,14 @@ mod rules {
     #[test]
     fn tokens_proofs_and_unknown_ids_are_refused_by_their_codes() {
         let mut asked = Asked::new();
-        assert_eq!(asked.meta("GET", "/v25.0/1020?fields=verification_status", json!(null)).1["verification_status"], "verified");
-        assert_eq!(asked.meta("GET", "/104?fields=account_review_status", json!(null)).1["account_review_status"], "APPROVED");
+        assert_eq!(
+            asked.meta("GET", "/v25.0/1020?fields=verification_status", json!(null)).1["verification_status"],
+            "verified"
+        );
+        assert_eq!(
+            asked.meta("GET", "/104?fields=account_review_status", json!(null)).1["account_review_status"],
+            "APPROVED"
+        );
         asked.world.app_secret = Some(SecretString::from("s3cret"));
         assert_eq!(asked.meta_error("GET", "/v25.0/104", json!(null)), (100, 0));
         let proof = hmac_hex("s3cret", b"key");

@@ -126,8 +126,12 @@ mod tests {
         let id = verified(&mut asked, "612345679");
         assert_eq!(register(&mut asked, &id, "11111"), (100, 0));
         assert_eq!(register(&mut asked, &id, "111111"), (0, 0));
-        let (_, answer) = asked.meta("GET", &format!("/v25.0/{id}?fields=status,platform_type,is_pin_enabled"), json!(null));
-        assert_eq!(answer, json!({"status": "CONNECTED", "platform_type": "CLOUD_API", "is_pin_enabled": true, "id": id}));
+        let (_, answer) =
+            asked.meta("GET", &format!("/v25.0/{id}?fields=status,platform_type,is_pin_enabled"), json!(null));
+        assert_eq!(
+            answer,
+            json!({"status": "CONNECTED", "platform_type": "CLOUD_API", "is_pin_enabled": true, "id": id})
+        );
         assert_eq!(register(&mut asked, &id, "222222"), (133_005, 0));
         assert_eq!(asked.meta_error("POST", &format!("/v25.0/{id}"), json!({"pin": "222222"})), (0, 0));
         assert_eq!(register(&mut asked, &id, "222222"), (0, 0));
@@ -185,7 +189,10 @@ mod tests {
             let mut asked = Asked::new();
             let id = verified(&mut asked, "612345678");
             assert_eq!(register(&mut asked, &id, "111111"), (0, 0));
-            assert_eq!(asked.meta_error("POST", &format!("/v25.0/{id}?new_display_name=Atlas+Two"), json!(null)), (0, 0));
+            assert_eq!(
+                asked.meta_error("POST", &format!("/v25.0/{id}?new_display_name=Atlas+Two"), json!(null)),
+                (0, 0)
+            );
             asked.later(days * 86_400);
             assert_eq!(register(&mut asked, &id, "111111"), (0, 0));
             let (_, answer) = asked.meta("GET", &format!("/v25.0/{id}?fields=verified_name"), json!(null));

@@ -138,7 +138,11 @@ mod rules {
     use crate::sandbox::world::Effect;
 
     fn request(asked: &mut Asked, id: &str) -> (u64, u64) {
-        asked.meta_error("POST", &format!("/v25.0/{id}/request_code"), json!({"code_method": "VOICE", "language": "en_US"}))
+        asked.meta_error(
+            "POST",
+            &format!("/v25.0/{id}/request_code"),
+            json!({"code_method": "VOICE", "language": "en_US"}),
+        )
     }
 
     fn verify(asked: &mut Asked, id: &str, code: &str) -> (u64, u64) {
@@ -164,7 +168,8 @@ mod rules {
         let third = asked.code(&id);
         assert_eq!(verify(&mut asked, &id, &third), (0, 0));
         assert_eq!(verify(&mut asked, &id, &third), (136_025, 0));
-        let (_, answer) = asked.meta("GET", &format!("/v25.0/{id}?fields=status,code_verification_status"), json!(null));
+        let (_, answer) =
+            asked.meta("GET", &format!("/v25.0/{id}?fields=status,code_verification_status"), json!(null));
         assert_eq!(answer, json!({"status": "PENDING", "code_verification_status": "VERIFIED", "id": id}));
         // Verified already: the same code as for the limit, without its subcode.
         assert_eq!(request(&mut asked, &id), (136_024, 0));
@@ -196,6 +201,9 @@ mod rules {
         let code = asked.code(&id);
         let line = asked.world.meta.line(&id).and_then(|line| line.code.clone()).expect("a code");
         assert_eq!(line.spoken, format!("WhatsApp code {}-{}", &code[..3], &code[3..]));
-        assert_eq!(asked.meta_error("POST", "/v25.0/999/request_code", json!({"code_method": "SMS", "language": "en_US"})), (100, 33));
+        assert_eq!(
+            asked.meta_error("POST", "/v25.0/999/request_code", json!({"code_method": "SMS", "language": "en_US"})),
+            (100, 33)
+        );
     }
 }

@@ -264,7 +264,12 @@ mod tests {
     fn owned(asked: &mut Asked, count: usize) -> Vec<String> {
         let search = format!("/available_phone_numbers?filter[country_code]=MA&filter[limit]={count}");
         let (_, answer) = asked.telnyx("GET", &search, json!(null));
-        let numbers: Vec<_> = answer["data"].as_array().expect("a list").iter().map(|n| json!({"phone_number": n["phone_number"]})).collect();
+        let numbers: Vec<_> = answer["data"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|n| json!({"phone_number": n["phone_number"]}))
+            .collect();
         assert_eq!(asked.telnyx("POST", "/number_orders", json!({"phone_numbers": numbers})).0, 200);
         let (_, answer) = asked.telnyx("GET", "/phone_numbers?page[size]=250", json!(null));
         answer["data"].as_array().expect("a list").iter().map(|n| n["id"].as_str().expect("an id").to_owned()).collect()
@@ -312,7 +317,10 @@ mod tests {
         asked.change(json!({"telnyx": {"deleted_answers": true}}));
         assert_eq!(asked.telnyx("GET", &path, json!(null)).1["data"]["status"], "deleted");
         let search = "/available_phone_numbers?filter[country_code]=MA&filter[limit]=1";
-        assert_eq!(asked.telnyx("GET", search, json!(null)).1["data"][0]["phone_number"].as_str(), Some(number.as_str()));
+        assert_eq!(
+            asked.telnyx("GET", search, json!(null)).1["data"][0]["phone_number"].as_str(),
+            Some(number.as_str())
+        );
         let (_, answer) = asked.telnyx("GET", &format!("{search}&filter[exclude_held_numbers]=true"), json!(null));
         assert_ne!(answer["data"][0]["phone_number"].as_str(), Some(number.as_str()));
     }

@@ -472,7 +472,8 @@ mod tests {
     use crate::sandbox::ledger::Kind;
     use crate::sandbox::testing::Asked;
 
-    const SEARCH: &str = "/v2/available_phone_numbers?filter[country_code]=MA&filter[phone_number_type]=mobile&filter[limit]=3";
+    const SEARCH: &str =
+        "/v2/available_phone_numbers?filter[country_code]=MA&filter[phone_number_type]=mobile&filter[limit]=3";
 
     fn offered(asked: &mut Asked) -> String {
         let (status, answer) = asked.telnyx("GET", SEARCH, json!(null));
@@ -502,7 +503,8 @@ mod tests {
         assert_eq!(answer["data"][0]["phone_number"].as_str(), Some(number.as_str()));
         // The reference is on the order, not on the number, unless the account copies it.
         assert!(answer["data"][0]["customer_reference"].is_null());
-        let (_, answer) = asked.telnyx("GET", "/v2/number_orders?filter[customer_reference]=prod/clients/atlas", json!(null));
+        let (_, answer) =
+            asked.telnyx("GET", "/v2/number_orders?filter[customer_reference]=prod/clients/atlas", json!(null));
         assert_eq!(answer["meta"]["total_results"], 1);
         let (_, answer) = asked.telnyx("GET", "/v2/balance", json!(null));
         assert_eq!(answer["data"]["available_credit"], "97.90");
@@ -522,7 +524,11 @@ mod tests {
             (with_connection, 422, "85004"),
         ];
         for (body, status, code) in cases {
-            assert_eq!(asked.telnyx_error("POST", "/v2/number_orders", body.clone()), (status, code.to_owned()), "{body}");
+            assert_eq!(
+                asked.telnyx_error("POST", "/v2/number_orders", body.clone()),
+                (status, code.to_owned()),
+                "{body}"
+            );
         }
         // Too late: an offer is good for a day.
         asked.later(86_401);
@@ -574,7 +580,9 @@ mod tests {
     #[test]
     fn an_order_with_requirements_waits_for_them_and_can_be_cancelled() {
         let mut asked = Asked::new();
-        asked.change(json!({"telnyx": {"requirements": {"MA/mobile": [{"requirement_id": "r1", "field_type": "document"}]}}}));
+        asked.change(
+            json!({"telnyx": {"requirements": {"MA/mobile": [{"requirement_id": "r1", "field_type": "document"}]}}}),
+        );
         let number = offered(&mut asked);
         let (_, answer) = asked.telnyx("POST", "/number_orders", order(&number));
         assert_eq!(answer["data"]["requirements_met"], false);
