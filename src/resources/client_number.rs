@@ -60,8 +60,8 @@ pub struct ClientNumberSpec {
     #[schemars(length(max = 300))]
     #[x_kube(
         validation = Rule::new("self.size() >= 2 && self.size() <= 75").message("use 2 to 75 characters"),
-        validation = Rule::new("!self.matches('[\\\\x00-\\\\x1f\\\\x7f]')").message("write the name on one line, without tabs or control characters"),
-        validation = Rule::new("!self.matches('^\\\\s|\\\\s$')").message("remove the space at the beginning or end of the name")
+        validation = Rule::new("!self.matches('[\\\\p{Cc}\\\\p{Zl}\\\\p{Zp}]')").message("write the name on one line, without tabs or control characters"),
+        validation = Rule::new("!self.matches('^[\\\\s\\\\p{Z}]|[\\\\s\\\\p{Z}]$')").message("remove the space at the beginning or end of the name")
     )]
     pub display_name: String,
     /// The Portfolio whose accounts the line uses. Can't be changed.
@@ -107,12 +107,13 @@ fn default_retention() -> i32 {
 pub struct PortfolioRef {
     /// Name of the Portfolio.
     #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new(rules::NOT_EMPTY).message("write the name of the Portfolio"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]{0,50}[a-z0-9])?$')").message("write the name of the Portfolio in lower case, for example main"))]
     pub name: String,
     /// Namespace of the Portfolio; left out: the object's own. The Portfolio must allow the object's namespace
     /// (allowedNamespaces).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')").message("write the Portfolio's namespace in lower case, for example platform, or leave it out for the line's own"))]
     pub namespace: Option<String>,
 }
 

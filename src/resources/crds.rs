@@ -30,9 +30,13 @@ fn finish(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let Ok(mut value) = serde_json::to_value(&crd) else { return crd };
     if let Some(schema) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
         clean(schema);
+        // What the derive calls the spec's text is the kind's: `kubectl explain clientnumber` shows the root's.
+        schema["description"] = schema["properties"]["spec"]["description"].take();
+        schema["properties"]["spec"]["description"] = json!("What is wanted. Written by people and by other programs.");
         schema["properties"]["metadata"] = json!({"type": "object", "properties": {"name": {"type": "string"}}});
         schema["properties"]["status"]["default"] = json!({"observedGeneration": -1});
         schema["properties"]["status"]["properties"]["observedGeneration"]["minimum"] = json!(-1);
+        schema["properties"]["status"]["properties"]["observedGeneration"]["default"] = json!(-1);
         if let Some(conditions) = schema.pointer_mut("/properties/status/properties/conditions") {
             conditions["x-kubernetes-list-type"] = json!("map");
             conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
@@ -41,12 +45,19 @@ fn finish(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     serde_json::from_value(value).unwrap_or(crd)
 }
 
-/// Removes `nullable` everywhere, and joins the lines of descriptions so that `kubectl explain` wraps them itself.
+/// Removes `nullable` and null everywhere, and joins the lines of descriptions so that `kubectl explain` wraps them
+/// itself. The text of Kubernetes' `Time` speaks of Go; what a list of times means stands on the list.
 fn clean(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
             if map.get("nullable").is_some_and(Value::is_boolean) {
                 map.remove("nullable");
+            }
+            if let Some(Value::Array(values)) = map.get_mut("enum") {
+                values.retain(|v| !v.is_null());
+            }
+            if map.get("description").and_then(Value::as_str).is_some_and(|d| d.starts_with("Time is a wrapper")) {
+                map.remove("description");
             }
             if let Some(Value::String(text)) = map.get_mut("description") {
                 *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
