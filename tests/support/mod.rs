@@ -8,21 +8,22 @@
 // The tests and the demo each use a part of this.
 #![allow(dead_code, unused_imports)]
 
-//pub mod api_proxy;
+pub mod api_proxy;
 pub mod control_plane;
 pub mod keep;
 pub mod mongo;
-//pub mod mongo_proxy;
+pub mod mongo_proxy;
 pub mod program;
 pub mod run;
+mod switch;
 pub mod traps;
 pub mod wait;
-//pub mod wire;
+pub mod wire;
 
-//pub use api_proxy::{ApiProxy, ApiRule};
+pub use api_proxy::{ApiProxy, ApiRule};
 pub use control_plane::{ControlPlane, User};
 pub use mongo::{Mongo, MongoOptions};
-//pub use mongo_proxy::{MongoProxy, MongoRule};
+pub use mongo_proxy::{MongoProxy, MongoRule};
 pub use program::Program;
 pub use run::{free_port, root, run_dir, tool};
 pub use traps::{Hit, Point};
