@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::Failure;
-use crate::delivery::{KeySource, TokenPolicy};
+use crate::delivery::{KeySource, TokenPolicy, check_secret};
 
 /// For clap: any text is a secret.
 pub fn secret_text(text: &str) -> Result<SecretString, std::convert::Infallible> {
@@ -100,7 +100,11 @@ impl JwtArgs {
 
     /// The HS256 secret, if one is given.
     pub fn hs256(&self) -> Result<Option<SecretString>, Failure> {
-        secret("jwt-hs256-secret", self.jwt_hs256_secret.as_ref(), self.jwt_hs256_secret_file.as_deref())
+        let found = secret("jwt-hs256-secret", self.jwt_hs256_secret.as_ref(), self.jwt_hs256_secret_file.as_deref())?;
+        if let Some(secret) = &found {
+            check_secret(secret).map_err(|error| Failure::Usage(error.to_string()))?;
+        }
+        Ok(found)
     }
 
     /// What tokens must say.
@@ -130,10 +134,11 @@ mod tests {
     #[test]
     fn exactly_one_source_of_keys() {
         let url = "--jwt-jwks-url=http://localhost/jwks";
-        for good in [&["--jwt-hs256-secret=s"][..], &[url], &["--jwt-jwks-file=/x"]] {
+        let secret = "--jwt-hs256-secret=0123456789abcdef0123456789abcdef";
+        for good in [&[secret][..], &[url], &["--jwt-jwks-file=/x"]] {
             assert!(parse(good).jwt.source().is_ok(), "{good:?}");
         }
-        for bad in [&[][..], &["--jwt-hs256-secret=s", url], &[url, "--jwt-jwks-file=/x"]] {
+        for bad in [&[][..], &["--jwt-hs256-secret=s"], &[secret, url], &[url, "--jwt-jwks-file=/x"]] {
             assert!(matches!(parse(bad).jwt.source(), Err(Failure::Usage(_))), "{bad:?}");
         }
     }

@@ -137,11 +137,17 @@ fn client() -> Result<reqwest::Client, KeyError> {
         .map_err(|e| KeyError::Fetch(e.to_string()))
 }
 
-fn hs256(secret: &SecretString) -> Result<Vec<VerifyKey>, KeyError> {
-    let bytes = secret.expose_secret().as_bytes();
-    if bytes.len() < MIN_SECRET {
-        return Err(KeyError::ShortSecret(bytes.len()));
+/// Is an HS256 secret long enough (RFC 7518, section 3.2: at least as long as the hash)?
+pub fn check_secret(secret: &SecretString) -> Result<(), KeyError> {
+    match secret.expose_secret().len() {
+        short if short < MIN_SECRET => Err(KeyError::ShortSecret(short)),
+        _ => Ok(()),
     }
+}
+
+fn hs256(secret: &SecretString) -> Result<Vec<VerifyKey>, KeyError> {
+    check_secret(secret)?;
+    let bytes = secret.expose_secret().as_bytes();
     Ok(vec![VerifyKey { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(bytes) }])
 }
 

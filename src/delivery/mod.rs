@@ -28,7 +28,7 @@ mod wire;
 pub use auth::{MAX_LIFETIME_S, Recruiter, TokenPolicy};
 pub use door::{AllowedOrigins, Door, PATH};
 pub use item::{Item, render};
-pub use keys::{KeyError, KeySource, Keys};
+pub use keys::{KeyError, KeySource, Keys, check_secret};
 pub use lines::{LineView, Lines};
 pub use metrics::Metrics;
 pub use refusal::Refusal;

@@ -6,4 +6,5 @@ mod client;
 mod events;
 mod goodbyes;
 mod handshakes;
+mod killed;
 mod push;
