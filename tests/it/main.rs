@@ -5,4 +5,5 @@ mod support;
 
 mod crds;
 mod delivery;
+mod providers;
 mod testbed;

@@ -20,6 +20,7 @@ pub(in crate::providers) static DIALECT: Dialect =
     Dialect { provider: Provider::Meta, rows: TABLE, problems, wait: regain_access, trace_header: "x-fb-trace-id" };
 
 const ADD: &[&str] = &["create_phone_number"];
+const NAME: &[&str] = &["create_phone_number", "set_display_name"];
 const CODE: &[&str] = &["request_code"];
 const REGISTER: &[&str] = &["register"];
 const DEREGISTER: &[&str] = &["deregister"];
@@ -67,7 +68,7 @@ pub static TABLE: &[Row] = &[
     Row::new("0-299", NeedsHuman, Reason::NumberCapReached, "the account has all the numbers it may have: remove one in WhatsApp Manager or ask Meta for more").only(ADD).says(&["phone number limit", "limit of phone numbers", "maximum number of phone numbers", "number limit exceeded"]),
     Row::new("200000", NeedsHuman, Reason::NotEligible, "look in WhatsApp Manager why this number can't be added to the account; restrictions are shown there").only(ADD),
     Row::new("300", Unclear, Reason::ProviderUnavailable, "nothing to do now; the number's edit failed at Meta and is looked at again by itself"),
-    Row::new("100", NeedsHuman, Reason::NameRefused, "choose another spec.displayName: 2 to 75 characters, clearly related to the business").says(&["verified_name", "verified name"]),
+    Row::new("100", NeedsHuman, Reason::NameRefused, "choose another spec.displayName: 2 to 75 characters, clearly related to the business").only(NAME).says(&["verified_name", "verified name", "display name", "display_name"]),
     // Tokens and rights.
     Row::new("190", NeedsHuman, Reason::TokenInvalid, "the access token has run out: make a system user token that never expires and put it into the Secret").sub(463),
     Row::new("190", NeedsHuman, Reason::TokenInvalid, "the access token was invalidated (password or rights changed): make a new system user token and put it into the Secret").sub(467),
@@ -221,6 +222,8 @@ mod tests {
             (add, 400, 1, None, "x", Unknown, Reason::ProviderUnavailable),
             (add, 400, 424_242, None, "x", Unknown, Reason::Unclassified),
             (read, 400, 424_242, None, "x", Transient, Reason::Unclassified),
+            (add, 400, 100, None, "Param verified_name is too long", NeedsHuman, Reason::NameRefused),
+            (read, 400, 100, None, "nonexisting field (verified_name)", NeedsHuman, Reason::InvalidRequest),
             (read, 401, 190, Some(463), "x", NeedsHuman, Reason::TokenInvalid),
             (read, 400, 190, None, "x", NeedsHuman, Reason::TokenInvalid),
             (read, 400, 100, Some(33), "Unsupported get request", Refused, Reason::NotFound),
