@@ -36,6 +36,8 @@ pub(super) struct Run {
     pub piece: Piece,
     /// Whether its first digit is known to be the first digit of a reading.
     pub anchored: bool,
+    /// Whether a single digit or number was written as such, not only words that are heard for digits.
+    pub sure: bool,
     /// How it was written.
     pub script: Script,
 }
@@ -147,18 +149,19 @@ fn classify(mut elements: Vec<Element>, tokens: &[Token], start: usize, end: usi
         let set_off = elements.pop().is_some_and(|e| e.gap >= Gap::Comma);
         broken |= !set_off && elements.last().is_some_and(|e| e.common);
     }
-    if elements.iter().filter(|e| !e.weak).count() < 2 && elements.iter().all(|e| e.digits.len() < 3) && !anchored {
-        return None; // a single number or a preposition somewhere in the text
+    let sure = elements.iter().filter(|e| !e.weak).count();
+    if elements.len() < 4 && (sure == 0 || sure < 2 && !anchored && elements.iter().all(|e| e.digits.len() < 3)) {
+        return None; // a single number, or prepositions, somewhere in the text
     }
-    if elements.is_empty() || elements.iter().all(|e| e.weak) {
-        return None;
-    }
+    // Four words in a row that are heard for digits are evidence; "to too for ate" alone announces nothing.
+    let doubtful = sure == 0 && elements.iter().filter(|e| !e.common).count() < 3;
+    anchored &= !doubtful;
     let script = Script { numerals: elements.iter().any(|e| !e.word), words: elements.iter().any(|e| e.word) };
     if broken {
-        return Some(Run { piece: Piece::Broken(joined(&elements)), anchored, script });
+        return Some(Run { piece: Piece::Broken(joined(&elements)), anchored, sure: sure > 0, script });
     }
     let (piece, anchored) = read(&elements, anchored);
-    Some(Run { piece, anchored, script })
+    Some(Run { piece, anchored, sure: sure > 0, script })
 }
 
 /// Whether the token at `start` begins a reading: "code is ...", "code: ...", "again, ...".

@@ -125,8 +125,11 @@ fn decide(tokens: &[Token], runs: &[Run]) -> Result<([u8; LENGTH], Script), Refu
         }
     }
     // Without an announcement, a text is trusted only when it holds nothing but this one run.
-    let bare =
-        || runs.len() == 1 && tokens[..tokens.len() - 1].iter().all(|t| !matches!(t.word(), Some(w) if speaks(w)));
+    let bare = || {
+        runs.len() == 1
+            && runs[0].sure
+            && tokens[..tokens.len() - 1].iter().all(|t| !matches!(t.word(), Some(w) if speaks(w)))
+    };
     if anchored || bare() { Ok((code, script)) } else { Err(Refusal::NotAnnounced) }
 }
 

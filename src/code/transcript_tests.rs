@@ -58,7 +58,15 @@ const READ: &[(Origin, &str, Form)] = &[
     (Invented, "verification code is 1 to 3 for 5 6", Mixed),
     (Invented, "your verification coat is one two three four five six", Words),
     (Invented, "your verification code his one two three four five six", Words),
+    (Invented, "code is won to tree for fife sex", Words),
     (Invented, "quote is one two three four five sicks.", Words),
+    (Invented, "code is oneself, I mean code is 1 2 3 4 5 6", Digits),
+    (Invented, "verification code is, one two three four five six, thank you", Words),
+    (Invented, "Your OTP is 123456", Digits),
+    (Invented, "Your WhatsApp Business verification code is 12-34-56", Digits),
+    (Invented, "WhatsApp verification code 1 2 3 4 5 6", Digits),
+    (Invented, "The code was 123456", Digits),
+    (Invented, "[music] your code is \"123456\"", Digits),
     // said again
     (Invented, "123456 123456 123456", Digits),
     (Invented, "123456. 123456. 123456.", Digits),
@@ -72,6 +80,9 @@ const READ: &[(Origin, &str, Form)] = &[
     (Invented, "Your code is 123456. I repeat, one two three four five six.", Digits),
     (Invented, "Your code is 123456, once again your code is 123-456. Goodbye.", Digits),
     (Invented, "Again 1 2 3 4 5 6.", Digits),
+    (Invented, "Your code is 123-456, your code is 123-456, your code is 123-456", Digits),
+    (Invented, "code is 1 2 3 4 5 6 code is 1 2 3 4 5 6 code is 1 2 3 4 5 6", Digits),
+    (Invented, "code is one two three four five six again one two three four five six", Words),
     // cut off
     (Invented, "456. Verification code is 123456.", Digits),
     (Invented, "4 5 6. 1 2 3 4 5 6. 1 2 3 4 5 6.", Digits),
@@ -103,7 +114,9 @@ const REFUSED: &[(&str, Refusal)] = &[
     ("Hello? Hello?", Refusal::NoDigits),
     ("Sorry, an application error has occurred. Goodbye.", Refusal::NoDigits),
     ("for to", Refusal::NoDigits),
-    ("to too for ate oh won", Refusal::NoDigits),
+    ("to too for ate oh won", Refusal::NotAnnounced),
+    ("Your code is for to oh for to for", Refusal::NotAnnounced),
+    ("ate fife to sven free tree. code is 857736", Refusal::Ambiguous),
     ("Your code is", Refusal::NoDigits),
     ("Your code expires in 10 minutes", Refusal::NoDigits),
     ("١٢٣٤٥٦", Refusal::NoDigits),
@@ -125,7 +138,12 @@ const REFUSED: &[(&str, Refusal)] = &[
     ("3 4 5 6 1 2 3 4 5 6 1 2", Refusal::TooManyDigits),       // cut at both ends: read greedily, 345612
     ("4 5 6. 1 2 3", Refusal::TooManyDigits),                  // likewise, 456123
     ("code is 4 5 6. 1 2 3", Refusal::TooManyDigits),
+    ("code is 12345678", Refusal::TooManyDigits),
+    ("code is 123 456 7", Refusal::TooManyDigits),
+    ("code is one two three four five six seven eight", Refusal::TooManyDigits),
     ("code is 123456. code is 123457.", Refusal::Ambiguous),
+    ("code is 123456. code is 654321. code is 123456.", Refusal::Ambiguous),
+    ("1 2 3 4 5 7. code is 123456", Refusal::Ambiguous),
     ("123456. 123457. 123456.", Refusal::TooManyDigits),
     ("code is 123456. Again, 123456. Again, 124356.", Refusal::Ambiguous),
     ("code is 123456. code is 1 2 4", Refusal::Ambiguous),
@@ -144,7 +162,7 @@ fn forms_that_are_read() {
         assert!(form(text) == Ok(("123456".into(), *want)), "{text}: {:?}", form(text));
         reported += usize::from(matches!(origin, Reported));
     }
-    assert!(READ.len() + REFUSED.len() >= 100 && reported == 3);
+    assert!(READ.len() + REFUSED.len() >= 120 && reported == 3);
 }
 
 #[test]
