@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::domain::{Pii, SharedClock};
 
+use super::append_job::{Job, draft, random_id};
 use super::connect::bounded;
 use super::contacts::{ContactCache, Known, overlay};
 use super::error::StoreError;
@@ -35,9 +36,6 @@ pub enum Outcome {
     /// The store will not take it, for a reason that lies in the item or in this company's database.
     Unwritable(String),
 }
-
-/// Entries of one insert at most.
-const BATCH: usize = 500;
 
 /// What a writer knows of the log, up to `head`.
 struct View {
@@ -97,7 +95,8 @@ impl Appender {
                     if Instant::now() >= deadline {
                         return Err(StoreError::TimedOut);
                     }
-                    pause(attempt).await;
+                    // Short, whatever the attempt: who waits longer and longer meets a busy writer ever more rarely.
+                    pause(attempt.min(5)).await;
                 }
                 Ok(Round::Unclear(error)) | Err(error) => {
                     self.retries += 1;
@@ -107,7 +106,7 @@ impl Appender {
                     if !error.is_transient() || Instant::now() >= deadline {
                         return Err(error);
                     }
-                    pause(attempt + 4).await;
+                    pause(20u32.saturating_mul(attempt).min(200)).await;
                 }
             }
         }
@@ -141,7 +140,13 @@ impl Appender {
         if self.view.is_none() {
             let log = self.log.clone();
             self.view = Some(bounded(deadline, async move { open(&log).await }).await?);
-            *refreshed = true;
+            (*refreshed, job.behind) = (true, false);
+        }
+        let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
+        if job.behind {
+            // A tail without news after a duplicate key: the item is there already, somewhere before.
+            job.look_up |= catch_up(&self.log, view, job, deadline).await? == 0;
+            (*refreshed, job.behind) = (true, false);
         }
         if job.look_up {
             self.drop_present(job, deadline).await?;
@@ -150,21 +155,18 @@ impl Appender {
         let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
         if job.refuse_by_fences(&view.fences, *refreshed) {
             // Refused by what this writer knows, which may be old: the controller appends fences too.
-            let read = catch_up(&self.log, view, deadline).await;
-            *refreshed = true;
-            read?;
+            job.behind = true;
             return Ok(Round::Progress);
         }
-        let log = self.log.clone();
         let entries = self.prepare(job, deadline).await?;
         if entries.is_empty() {
             return Ok(Round::Progress);
         }
         let documents: Vec<LogEntry> = entries.iter().map(|(_, entry)| entry.clone()).collect();
-        let collection = log.collection().clone();
-        let inserted =
-            bounded(deadline, async move { Ok(collection.insert_many(documents).ordered(true).await.map(|_| ())) })
-                .await;
+        job.sent.extend(entries.iter().map(|(_, entry)| entry.fp.clone()));
+        let collection = self.log.collection().clone();
+        let insert = async move { Ok(collection.insert_many(documents).ordered(true).await.map(|_| ())) };
+        let inserted = bounded(deadline, insert).await;
         let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
         match inserted {
             Err(error) => Ok(Round::Unclear(error)),
@@ -177,22 +179,15 @@ impl Appender {
             }
             Ok(Err(error)) => match sort(error) {
                 Insert::Stopped { at, code } => {
-                    // Ordered: what stood before the one that failed is in the log.
-                    for (index, entry) in entries.iter().take(at) {
-                        view.fold(entry);
-                        job.settle(*index, Outcome::Stored(entry.seq));
+                    // What stood before it should be in the log; the tail tells, and whose the place is.
+                    job.behind = true;
+                    if code == DUPLICATE_KEY {
+                        return Ok(Round::Late);
                     }
-                    if code != DUPLICATE_KEY {
-                        if let Some((index, _)) = entries.get(at) {
-                            job.settle(*index, Outcome::Unwritable(format!("code {code}")));
-                        }
-                        return Ok(Round::Progress);
+                    if let Some((index, _)) = entries.get(at) {
+                        job.settle(*index, Outcome::Unwritable(format!("code {code}")));
                     }
-                    // Either the place is taken or the item is there: the tail and a look-up tell.
-                    job.look_up = true;
-                    catch_up(&self.log, view, deadline).await?;
-                    *refreshed = true;
-                    Ok(Round::Late)
+                    Ok(Round::Progress)
                 }
                 Insert::Refused(name) if entries.len() == 1 => {
                     job.settle(entries[0].0, Outcome::Unwritable(name));
@@ -212,7 +207,7 @@ impl Appender {
     async fn drop_present(&mut self, job: &mut Job, deadline: Instant) -> Result<(), StoreError> {
         let wanted: Vec<Pii<String>> = job.open().filter_map(|(_, item)| item.meta_id.clone()).collect();
         let present = find_by_meta_id(&self.log, wanted, deadline).await?;
-        job.settle_present(&present);
+        job.settle_present(present.into_values());
         Ok(())
     }
 
@@ -221,12 +216,17 @@ impl Appender {
         let Some(view) = self.view.as_mut() else { return Ok(Vec::new()) };
         let chosen: Vec<(usize, NewEntry)> =
             job.open().take(job.batch).map(|(index, item)| (index, item.clone())).collect();
-        let mentioned: HashSet<Pii<String>> = chosen
+        // Asked for once: what is appended meanwhile is learnt from the tail. Nothing may stand between reading the
+        // tail and the insert, or a busy writer would leave no one else a chance.
+        let unasked: HashSet<Pii<String>> = chosen
             .iter()
             .flat_map(|(_, item)| [&item.about, &item.reply_to, &item.refers_to])
-            .filter_map(Clone::clone)
+            .filter_map(|id| id.clone().filter(|id| !job.asked.contains(id)))
             .collect();
-        let mut messages = find_by_meta_id(&self.log, mentioned.into_iter().collect(), deadline).await?;
+        let found = find_by_meta_id(&self.log, unasked.iter().cloned().collect(), deadline).await?;
+        job.asked.extend(unasked);
+        job.messages.extend(found);
+        let mut messages = job.messages.clone();
         let at = self.clock.now();
         let mut entries: Vec<(usize, LogEntry)> = Vec::with_capacity(chosen.len());
         let mut met = ContactCache::default();
@@ -253,6 +253,7 @@ impl Appender {
                     Some(known) => Some(known),
                     None => view.contacts.look_up(log, hint).await?,
                 };
+                known.iter().for_each(|known| view.contacts.learn(known));
                 // A status without any id of the candidate is about whom the message was with.
                 let known = known.or_else(|| {
                     let about = about.as_ref()?;
@@ -285,17 +286,20 @@ async fn open(log: &Log) -> Result<View, StoreError> {
     Ok(View { head, fences, contacts: ContactCache::default() })
 }
 
-/// Reads what others appended.
-async fn catch_up(log: &Log, view: &mut View, deadline: Instant) -> Result<(), StoreError> {
+/// Reads what was appended since, by others or by us, and settles what is there. How many entries there were.
+async fn catch_up(log: &Log, view: &mut View, job: &mut Job, deadline: Instant) -> Result<usize, StoreError> {
     let (reader, head) = (log.clone(), view.head);
-    for entry in bounded(deadline, async move { reader.tail(head).await }).await? {
+    let tail = bounded(deadline, async move { reader.tail(head).await }).await?;
+    for entry in &tail {
         if entry.seq != view.head + 1 {
             // Must not happen; nothing may be appended behind a hole.
             return Err(StoreError::Unreadable { what: "the log", field: "its numbers have a gap".into() });
         }
-        view.fold(&entry);
+        view.fold(entry);
     }
-    Ok(())
+    let count = tail.len();
+    job.settle_present(tail);
+    Ok(count)
 }
 
 async fn find_by_meta_id(
@@ -318,49 +322,9 @@ async fn find_by_meta_id(
     .await
 }
 
-fn draft(item: &NewEntry, seq: Seq, at: jiff::Timestamp) -> LogEntry {
-    let is_message = matches!(item.kind, Kind::Message | Kind::Sent);
-    LogEntry {
-        seq,
-        kind: item.kind,
-        at,
-        fp: format!("{:016x}", rand::rng().random::<u64>()),
-        ours: item.kind.is_fence(),
-        line: (item.kind != Kind::Closed).then(|| item.line.clone()),
-        epoch: Some(item.epoch),
-        action: fence_action(item),
-        meta_id: item.meta_id.clone(),
-        contact_id: None,
-        contact: None,
-        message_id: is_message.then(|| random_id("m")),
-        reply_to: None,
-        refers_to: None,
-        kind_of_message: item.kind_of_message.clone(),
-        status: item.status.clone(),
-        timestamp: item.timestamp,
-        field: item.field.clone(),
-        client_ref: item.client_ref.clone(),
-        recruiter: item.recruiter.clone(),
-        merged: Vec::new(),
-        raw: item.raw.clone(),
-    }
-}
-
-fn fence_action(item: &NewEntry) -> Option<FenceAction> {
-    let id = item.meta_id.as_ref().filter(|_| item.kind == Kind::Fence)?.expose();
-    Some(if id.ends_with(FenceAction::Given.as_str()) { FenceAction::Given } else { FenceAction::Taken })
-}
-
-/// An id of ours: a letter and 96 random bits. It is written into the log and read from there by all others.
-fn random_id(prefix: &str) -> String {
-    let mut rng = rand::rng();
-    format!("{prefix}{:016x}{:08x}", rng.random::<u64>(), rng.random::<u32>())
-}
-
-/// Full jitter, so that writers who met once do not meet again.
-async fn pause(attempt: u32) {
-    let most = 2u64.saturating_pow(attempt.min(7)).min(100);
-    let wait = rand::rng().random_range(0..=most * 1000);
+/// Full jitter of at most so many milliseconds, so that writers who met once do not meet again.
+async fn pause(most: u32) {
+    let wait = rand::rng().random_range(0..=u64::from(most) * 1000);
     tokio::time::sleep(Duration::from_micros(wait)).await;
 }
 
@@ -388,90 +352,5 @@ fn sort(error: Error) -> Insert {
     match StoreError::from_driver("an append", error) {
         error @ (StoreError::Away(_) | StoreError::TimedOut) => Insert::Unclear(error),
         other => Insert::Refused(other.to_string()),
-    }
-}
-
-/// Items on their way, each until it has an outcome.
-struct Job {
-    items: Vec<NewEntry>,
-    outcomes: Vec<Option<Outcome>>,
-    /// Items that repeat an earlier one of the same job.
-    repeats: Vec<(usize, usize)>,
-    /// Ask the log which are there before the next insert.
-    look_up: bool,
-    batch: usize,
-}
-
-impl Job {
-    fn new(items: Vec<NewEntry>) -> Self {
-        let mut first = HashMap::new();
-        let mut repeats = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            if let Some(id) = &item.meta_id {
-                match first.get(id) {
-                    Some(original) => repeats.push((index, *original)),
-                    None => {
-                        first.insert(id.clone(), index);
-                    }
-                }
-            }
-        }
-        let mut outcomes = vec![None; items.len()];
-        // Held back by a mark that `into_outcomes` replaces.
-        repeats.iter().for_each(|(index, _)| outcomes[*index] = Some(Outcome::Duplicate));
-        Self { items, outcomes, repeats, look_up: false, batch: BATCH }
-    }
-
-    fn open(&self) -> impl Iterator<Item = (usize, &NewEntry)> {
-        self.items.iter().enumerate().filter(|(index, _)| self.outcomes[*index].is_none())
-    }
-
-    fn is_open(&self) -> bool {
-        self.outcomes.iter().any(Option::is_none)
-    }
-
-    fn settle(&mut self, index: usize, outcome: Outcome) {
-        if let Some(slot) = self.outcomes.get_mut(index) {
-            *slot = Some(outcome);
-        }
-    }
-
-    fn settle_present(&mut self, present: &HashMap<Pii<String>, LogEntry>) {
-        for (item, outcome) in self.items.iter().zip(&mut self.outcomes) {
-            if outcome.is_none() && item.meta_id.as_ref().is_some_and(|id| present.contains_key(id)) {
-                *outcome = Some(Outcome::Duplicate);
-            }
-        }
-    }
-
-    /// Refuses what the fences forbid. True if something would be refused by fences that are not known to be current.
-    fn refuse_by_fences(&mut self, fences: &Fences, current: bool) -> bool {
-        for (item, outcome) in self.items.iter().zip(&mut self.outcomes) {
-            let line = &item.line.phone_number_id;
-            let verdict = match item.kind {
-                Kind::Closed => Ok(()),
-                // The fence itself may be there already, then it is a repeat and not against the rule.
-                Kind::Fence if fences.line(line) == fence_action(item).map(|action| (item.epoch, action)) => Ok(()),
-                Kind::Fence => fences.allows_fence(line, item.epoch),
-                _ => fences.allows(line, item.epoch),
-            };
-            match verdict {
-                Err(_) if outcome.is_none() && !current => return true,
-                Err(reason) if outcome.is_none() => *outcome = Some(Outcome::Refused(reason)),
-                _ => {}
-            }
-        }
-        false
-    }
-
-    fn into_outcomes(self) -> Vec<Outcome> {
-        let mut outcomes = self.outcomes;
-        for (index, original) in self.repeats {
-            outcomes[index] = match &outcomes[original] {
-                Some(Outcome::Stored(_)) | None => Some(Outcome::Duplicate),
-                other => other.clone(),
-            };
-        }
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Duplicate)).collect()
     }
 }

@@ -76,14 +76,25 @@ impl Companies {
 
     /// Creates the company's record, its log and its indexes where they are missing, and sets its retention (pass the
     /// smallest of its lines). Idempotent: call it before every route that is written.
-    pub async fn ensure(
+    pub fn ensure<'a, R: rand::Rng>(
+        &'a self,
+        id: &'a CompanyId,
+        retention_days: i64,
+        now: Timestamp,
+        rng: &mut R,
+    ) -> impl Future<Output = Result<(Company, CompanyDb), StoreError>> + Send + use<'a, R> {
+        // Drawn before the first await, so that any source of randomness will do.
+        let database = format!("co_{:016x}", rng.random::<u64>());
+        self.ensure_as(id, retention_days, now, database)
+    }
+
+    async fn ensure_as(
         &self,
         id: &CompanyId,
         retention_days: i64,
         now: Timestamp,
-        rng: &mut (impl rand::Rng + Send),
+        database: String,
     ) -> Result<(Company, CompanyDb), StoreError> {
-        let database = format!("co_{:016x}", rng.random::<u64>());
         let mut attempts = 0;
         let company = loop {
             attempts += 1;
@@ -104,6 +115,8 @@ impl Companies {
                 .await;
             match found {
                 Ok(Some(company)) => break company,
+                // Lost the race between looking and inserting: the record is there now.
+                Ok(None) if attempts < 5 => {}
                 Ok(None) => return Err(StoreError::Away("an upsert returned nothing".into())),
                 // Two upserts of the same new key: the later one is told of the duplicate instead of updating.
                 Err(error) if is_duplicate_key(&error) && attempts < 5 => {}

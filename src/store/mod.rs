@@ -6,6 +6,7 @@
 //! Every write is acknowledged by a majority and journalled; whatever can be repeated after an unclear answer is
 //! idempotent by its key.
 
+mod append_job;
 mod appender;
 mod bson_time;
 mod connect;

@@ -6,4 +6,5 @@ mod support;
 mod crds;
 mod delivery;
 mod providers;
+mod store;
 mod testbed;

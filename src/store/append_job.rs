@@ -1,0 +1,205 @@
+//! The items of one append on their way: which are settled, which are still open, and what they become in the log.
+//!
+//! Pure but for random ids. An item is settled by evidence only: an insert that was acknowledged, or an entry that was
+//! read from the log.
+
+use std::collections::{HashMap, HashSet};
+
+use rand::RngExt;
+
+use crate::domain::Pii;
+
+use super::appender::Outcome;
+use super::fences::{FenceAction, Fences};
+use super::log_entry::{Kind, LogEntry, NewEntry, Seq};
+
+/// Entries of one insert at most.
+const BATCH: usize = 500;
+
+/// Items on their way, each until it has an outcome.
+pub(super) struct Job {
+    pub(super) items: Vec<NewEntry>,
+    pub(super) outcomes: Vec<Option<Outcome>>,
+    /// Items that repeat an earlier one of the same job.
+    pub(super) repeats: Vec<(usize, usize)>,
+    /// Read the tail before the next insert.
+    pub(super) behind: bool,
+    /// Ask the log which are there before the next insert.
+    pub(super) look_up: bool,
+    /// Fingerprints of all entries that were sent.
+    pub(super) sent: HashSet<String>,
+    /// Messages that items speak of: which were asked for, and those that are in the log.
+    pub(super) asked: HashSet<Pii<String>>,
+    pub(super) messages: HashMap<Pii<String>, LogEntry>,
+    pub(super) batch: usize,
+}
+
+impl Job {
+    pub(super) fn new(items: Vec<NewEntry>) -> Self {
+        let mut first = HashMap::new();
+        let mut repeats = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            if let Some(id) = &item.meta_id {
+                match first.get(id) {
+                    Some(original) => repeats.push((index, *original)),
+                    None => {
+                        first.insert(id.clone(), index);
+                    }
+                }
+            }
+        }
+        let mut outcomes = vec![None; items.len()];
+        // Held back by a mark that `into_outcomes` replaces.
+        repeats.iter().for_each(|(index, _)| outcomes[*index] = Some(Outcome::Duplicate));
+        Self {
+            items,
+            outcomes,
+            repeats,
+            behind: false,
+            look_up: false,
+            sent: HashSet::new(),
+            asked: HashSet::new(),
+            messages: HashMap::new(),
+            batch: BATCH,
+        }
+    }
+
+    pub(super) fn open(&self) -> impl Iterator<Item = (usize, &NewEntry)> {
+        self.items.iter().enumerate().filter(|(index, _)| self.outcomes[*index].is_none())
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.outcomes.iter().any(Option::is_none)
+    }
+
+    pub(super) fn settle(&mut self, index: usize, outcome: Outcome) {
+        if let Some(slot) = self.outcomes.get_mut(index) {
+            *slot = Some(outcome);
+        }
+    }
+
+    /// Settles what these entries of the log are, and learns the messages that others speak of.
+    pub(super) fn settle_present(&mut self, entries: impl IntoIterator<Item = LogEntry>) {
+        let mut open: HashMap<Pii<String>, usize> =
+            self.open().filter_map(|(index, item)| Some((item.meta_id.clone()?, index))).collect();
+        for entry in entries {
+            let Some(id) = entry.meta_id.clone() else { continue };
+            if let Some(index) = open.remove(&id) {
+                // Its fingerprint says whether it is what we sent, in an insert whose answer was lost or an error.
+                let ours = self.sent.contains(&entry.fp);
+                self.settle(index, if ours { Outcome::Stored(entry.seq) } else { Outcome::Duplicate });
+            }
+            if self.asked.contains(&id) {
+                self.messages.insert(id, entry);
+            }
+        }
+    }
+
+    /// Refuses what the fences forbid. True if something would be refused by fences that are not known to be current.
+    pub(super) fn refuse_by_fences(&mut self, fences: &Fences, current: bool) -> bool {
+        for (item, outcome) in self.items.iter().zip(&mut self.outcomes) {
+            let line = &item.line.phone_number_id;
+            let verdict = match item.kind {
+                Kind::Closed => Ok(()),
+                // The fence itself may be there already, then it is a repeat and not against the rule.
+                Kind::Fence if fences.line(line) == fence_action(item).map(|action| (item.epoch, action)) => Ok(()),
+                Kind::Fence => fences.allows_fence(line, item.epoch),
+                _ => fences.allows(line, item.epoch),
+            };
+            match verdict {
+                Err(_) if outcome.is_none() && !current => return true,
+                Err(reason) if outcome.is_none() => *outcome = Some(Outcome::Refused(reason)),
+                _ => {}
+            }
+        }
+        false
+    }
+
+    pub(super) fn into_outcomes(self) -> Vec<Outcome> {
+        let mut outcomes = self.outcomes;
+        for (index, original) in self.repeats {
+            outcomes[index] = match &outcomes[original] {
+                Some(Outcome::Stored(_)) | None => Some(Outcome::Duplicate),
+                other => other.clone(),
+            };
+        }
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Duplicate)).collect()
+    }
+}
+
+pub(super) fn draft(item: &NewEntry, seq: Seq, at: jiff::Timestamp) -> LogEntry {
+    let is_message = matches!(item.kind, Kind::Message | Kind::Sent);
+    LogEntry {
+        seq,
+        kind: item.kind,
+        at,
+        fp: format!("{:016x}", rand::rng().random::<u64>()),
+        ours: item.kind.is_fence(),
+        line: (item.kind != Kind::Closed).then(|| item.line.clone()),
+        epoch: Some(item.epoch),
+        action: fence_action(item),
+        meta_id: item.meta_id.clone(),
+        contact_id: None,
+        contact: None,
+        message_id: is_message.then(|| random_id("m")),
+        reply_to: None,
+        refers_to: None,
+        kind_of_message: item.kind_of_message.clone(),
+        status: item.status.clone(),
+        timestamp: item.timestamp,
+        field: item.field.clone(),
+        client_ref: item.client_ref.clone(),
+        recruiter: item.recruiter.clone(),
+        merged: Vec::new(),
+        raw: item.raw.clone(),
+    }
+}
+
+fn fence_action(item: &NewEntry) -> Option<FenceAction> {
+    let id = item.meta_id.as_ref().filter(|_| item.kind == Kind::Fence)?.expose();
+    Some(if id.ends_with(FenceAction::Given.as_str()) { FenceAction::Given } else { FenceAction::Taken })
+}
+
+/// An id of ours: a letter and 96 random bits. It is written into the log and read from there by all others.
+pub(super) fn random_id(prefix: &str) -> String {
+    let mut rng = rand::rng();
+    format!("{prefix}{:016x}{:08x}", rng.random::<u64>(), rng.random::<u32>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{E164, PhoneNumberId};
+    use crate::store::{LineRef, Refused};
+
+    fn item(id: &str) -> NewEntry {
+        let line = LineRef {
+            phone_number_id: PhoneNumberId::parse("1").unwrap(),
+            phone_number: E164::parse("+212612345678").unwrap(),
+        };
+        NewEntry { meta_id: Some(Pii(id.into())), ..NewEntry::new(Kind::Message, line, 1) }
+    }
+
+    #[test]
+    fn entries_that_are_read_settle_items_by_who_wrote_them() {
+        let mut job = Job::new(vec![item("a"), item("b"), item("c"), item("a")]);
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let (ours, theirs) = (draft(&item("a"), 7, at), draft(&item("b"), 8, at));
+        job.sent.insert(ours.fp.clone());
+        job.settle_present([ours, theirs]);
+        assert_eq!(job.open().map(|(index, _)| index).collect::<Vec<_>>(), [2]);
+        job.settle(2, Outcome::Refused(Refused::NotHeld));
+        assert!(!job.is_open());
+        let refused = Outcome::Refused(Refused::NotHeld);
+        assert_eq!(job.into_outcomes(), [Outcome::Stored(7), Outcome::Duplicate, refused, Outcome::Duplicate]);
+    }
+
+    #[test]
+    fn a_repeat_of_a_refused_item_is_refused_too() {
+        let mut job = Job::new(vec![item("a"), item("a")]);
+        // Fences that may be old refuse nothing yet.
+        assert!(job.refuse_by_fences(&Fences::default(), false) && job.is_open());
+        assert!(!job.refuse_by_fences(&Fences::default(), true));
+        assert_eq!(job.into_outcomes(), [Outcome::Refused(Refused::NotHeld), Outcome::Refused(Refused::NotHeld)]);
+    }
+}
