@@ -1,7 +1,8 @@
 //! Chance with a seed: the same seed and the same question give the same answer.
 //!
 //! Each draw is a hash of the seed and of what it is for (`code`, number, how manieth), never the next value of one
-//! stream: requests arrive in any order, and a run must not depend on who came first.
+//! stream. So the numbers on sale, a line's codes and how they are spoken do not depend on what other lines do
+//! meanwhile; ids and delays are counted, and follow the order of the requests.
 
 use sha2::{Digest, Sha256};
 

@@ -39,6 +39,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/faults/{id}/release", post(acts::release_fault))
         .route("/settings", get(views::settings).post(acts::change_settings))
         .route("/clock", post(acts::advance_clock))
+        .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))
         .fallback(|| async { Refused::missing("there is nothing here: GET / lists what there is") })
         .with_state(shared)
 }

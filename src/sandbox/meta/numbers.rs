@@ -43,7 +43,9 @@ pub struct Line {
     pub pin_failures: u32,
     /// The living code.
     pub code: Option<super::verification::Code>,
-    /// request_code calls.
+    /// Codes made so far: the next one depends on nothing that other lines do.
+    pub codes: u64,
+    /// request_code calls in the window.
     pub requests: Vec<Timestamp>,
     /// register calls.
     pub registers: Vec<Timestamp>,
@@ -110,8 +112,8 @@ impl Line {
 }
 
 const KIND: &str = "WhatsAppBusinessPhoneNumber";
-const DEFAULT: [&str; 5] =
-    ["verified_name", "code_verification_status", "display_phone_number", "quality_rating", "id"];
+const DEFAULT: [&str; 6] =
+    ["verified_name", "status", "code_verification_status", "display_phone_number", "quality_rating", "id"];
 
 /// GET /{waba}/phone_numbers
 pub fn list(world: &mut World, ctx: &Ctx<'_>) -> Answer {
@@ -222,11 +224,12 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         pin: None,
         pin_failures: 0,
         code: None,
+        codes: 0,
         requests: Vec::new(),
         registers: Vec::new(),
         deregisters: Vec::new(),
         onboarded: None,
-        quality: "UNKNOWN".to_owned(),
+        quality: "NA".to_owned(),
         limit: "TIER_250".to_owned(),
         override_uri: None,
         profile: Map::new(),

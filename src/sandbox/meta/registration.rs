@@ -72,7 +72,7 @@ pub fn register(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     line.status = "CONNECTED".to_owned();
     line.cloud = true;
     line.onboarded = Some(ctx.now);
-    if line.quality == "UNKNOWN" {
+    if line.quality == "NA" {
         line.quality = "GREEN".to_owned();
     }
     if let Some(name) = names::effective(line.new_name.as_ref(), ctx.now) {

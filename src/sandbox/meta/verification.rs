@@ -75,8 +75,9 @@ pub fn request_code(world: &mut World, ctx: &Ctx<'_>) -> Answer {
             )
             .answer());
     }
+    line.codes += 1;
     let to = line.digits.clone();
-    let key = format!("{to}/{}", world.next("meta.code"));
+    let key = format!("{to}/{}", line.codes);
     let code = format!("{:06}", world.dice.below(1_000_000, "code", &key));
     let speech = Speech::verification(&code, &world.dice, &key);
     let spoken = match method.as_str() {

@@ -158,6 +158,14 @@ pub fn object(req: &Request) -> Result<serde_json::Map<String, Value>, Response>
     }
 }
 
+/// Without the fields that are null: most of the file's schemas know no null, an unset field is left out.
+pub fn set_only(mut value: Value) -> Value {
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    value
+}
+
 /// A moment as Telnyx writes it.
 pub fn time(at: Timestamp) -> Value {
     Value::from(format!("{at:.6}"))

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::orders::same_reference;
 use super::search::Offer;
-use super::{data, errors, object, page, time};
+use super::{data, errors, object, page, set_only, time};
 use crate::sandbox::http::{Response, digits};
 use crate::sandbox::ledger;
 use crate::sandbox::settings::Price;
@@ -146,7 +146,7 @@ pub fn list(world: &mut World, ctx: &Ctx<'_>) -> Answer {
 
 /// GET /phone_numbers/slim: without tags unless asked for.
 pub fn list_slim(world: &mut World, ctx: &Ctx<'_>) -> Answer {
-    let mut found = filtered(world, ctx, "phone_number_slim");
+    let mut found: Vec<Value> = filtered(world, ctx, "phone_number_slim").into_iter().map(set_only).collect();
     for number in found.iter_mut().filter_map(Value::as_object_mut) {
         if ctx.req.query("include_tags") != Some("true") {
             number.remove("tags");
@@ -216,7 +216,7 @@ pub fn delete(world: &mut World, ctx: &Ctx<'_>) -> Answer {
             usd,
         });
     }
-    data(200, &world.telnyx.numbers[place].view("phone_number", world))
+    data(200, &set_only(world.telnyx.numbers[place].view("phone_number", world)))
 }
 
 fn voice(number: &Number) -> Value {
@@ -235,7 +235,7 @@ fn voice(number: &Number) -> Value {
     for (key, value) in number.voice.as_object().into_iter().flatten() {
         settings[key] = value.clone();
     }
-    settings
+    set_only(settings)
 }
 
 /// GET /phone_numbers/{id}/voice

@@ -121,7 +121,7 @@ fn item(e164: &str, country: &str, kind: &str, price: Price) -> Value {
     let features: Vec<Value> = features(kind).iter().map(|name| json!({ "name": name })).collect();
     json!({
         "record_type": "available_phone_number", "phone_number": e164, "best_effort": false, "quickship": false,
-        "reservable": true, "vanity_format": null, "features": features,
+        "reservable": true, "features": features,
         "cost_information": {
             "currency": "USD", "monthly_cost": money(price.monthly), "upfront_cost": money(price.upfront),
         },
