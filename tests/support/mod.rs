@@ -9,16 +9,19 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod api_proxy;
+pub mod client;
 pub mod control_plane;
 pub mod keep;
 pub mod mongo;
 pub mod mongo_proxy;
 pub mod program;
 pub mod run;
+pub mod sandbox;
 mod switch;
 pub mod traps;
 pub mod wait;
 pub mod wire;
+pub mod world;
 
 pub use api_proxy::{ApiProxy, ApiRule};
 pub use control_plane::{ControlPlane, User};
@@ -26,5 +29,7 @@ pub use mongo::{Mongo, MongoOptions};
 pub use mongo_proxy::{MongoProxy, MongoRule};
 pub use program::Program;
 pub use run::{free_port, root, run_dir, tool};
+pub use sandbox::Sandbox;
 pub use traps::{Hit, Point};
 pub use wait::Seen;
+pub use world::{World, WorldOptions};

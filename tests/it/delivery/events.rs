@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::bed::Bed;
-use super::client::Client;
+use crate::support::client::Client;
 use crate::support::run_dir;
 
 #[tokio::test]

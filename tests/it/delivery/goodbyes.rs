@@ -10,7 +10,7 @@ use mongodb::bson::doc;
 use serde_json::json;
 
 use super::bed::Bed;
-use super::client::Client;
+use crate::support::client::Client;
 use crate::support::run_dir;
 
 async fn goodbye(client: &Client, limit: Duration, reason: &str) -> Result<Duration> {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::bed::{Bed, token};
-use super::client::Client;
+use crate::support::client::Client;
 use crate::support::run_dir;
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::bed::{Bed, Company, SECRET};
-use super::client::{Client, SOON};
+use crate::support::client::{Client, SOON};
 use crate::support::{Program, free_port, run_dir, wait};
 
 const APP_SECRET: &str = "the app secret of this test";

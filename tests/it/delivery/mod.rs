@@ -2,7 +2,6 @@
 //! refused, and that nothing crosses.
 
 mod bed;
-mod client;
 mod events;
 mod goodbyes;
 mod handshakes;

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::bed::{Bed, Company};
-use super::client::Client;
+use crate::support::client::Client;
 use crate::support::run_dir;
 
 fn helper(url: &str, company: &Company, recruiter: &str, more: Value) -> Result<Value> {
@@ -135,7 +135,7 @@ async fn where_a_device_starts() -> Result<()> {
 }
 
 async fn bed_wait_for_stop(company: &Company, seq: i64) -> Result<i64> {
-    crate::support::wait::until(super::client::SOON, "the device's stop", async || {
+    crate::support::wait::until(crate::support::client::SOON, "the device's stop", async || {
         match company.db.cursors().get("fatima", "default").await {
             Ok(Some(cursor)) if cursor.seq >= seq => Ok(cursor.seq),
             other => Err(format!("{other:?}")),

@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::OnceCell;
 
-use crate::support::root;
-use crate::support::wait::{self, Seen};
+use super::run::root;
+use super::wait::{self, Seen};
 
 /// How long anything may take that should happen at once.
 pub const SOON: Duration = Duration::from_secs(20);

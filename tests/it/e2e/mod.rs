@@ -1,0 +1,4 @@
+//! The whole path on real parts: from apply to the recruiter's screen, and what a crash at any point may not do.
+
+mod leaks;
+mod onboarding;
