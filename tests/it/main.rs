@@ -9,3 +9,4 @@ mod e2e;
 mod providers;
 mod store;
 mod testbed;
+mod transcripts;
