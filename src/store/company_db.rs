@@ -60,3 +60,31 @@ impl CompanyDb {
         &self.database
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn no_other_file_opens_a_database() {
+        let mut all = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+        let opens = |path: &PathBuf| {
+            let text: String = std::fs::read_to_string(path).unwrap().split_whitespace().collect();
+            ["client.database(", "client().database(", ".default_database("].iter().any(|call| text.contains(call))
+        };
+        let openers: Vec<_> = all.iter().filter(|path| opens(path)).map(|path| path.file_name().unwrap()).collect();
+        assert_eq!(openers, ["company_db.rs"], "a company's data is reached through its CompanyDb only");
+    }
+}

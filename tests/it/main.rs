@@ -10,3 +10,4 @@ mod providers;
 mod store;
 mod testbed;
 mod transcripts;
+mod webhook;

@@ -1,5 +1,5 @@
 //! The store on a real server: the log under several writers, and what the controller and the router rely on.
 
-mod bed;
+pub mod bed;
 mod log;
 mod tables;

@@ -52,7 +52,8 @@ async fn several_writers_with_the_same_items_leave_no_gap_and_no_double() -> Res
     assert_eq!(wamids(&entries).len(), total as usize);
     assert_eq!(stored, total as usize, "each item was stored by exactly one writer");
     // Whoever wrote first gave a candidate its id, and all others used it.
-    let mut ids: Vec<_> = entries.iter().filter_map(|e| Some((e.contact.clone()?.user_id?, e.contact_id.clone()?))).collect();
+    let mut ids: Vec<_> =
+        entries.iter().filter_map(|e| Some((e.contact.clone()?.user_id?, e.contact_id.clone()?))).collect();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 7, "one id for each candidate");
@@ -105,10 +106,8 @@ async fn nobody_writes_past_a_fence() -> Result<()> {
         anyhow::bail!("never refused")
     });
     let log = db.log();
-    wait::until(SOON, "some messages", async || {
-        wait::seen(log.head().await.is_ok_and(|head| head > 20), "too few")
-    })
-    .await?;
+    wait::until(SOON, "some messages", async || wait::seen(log.head().await.is_ok_and(|head| head > 20), "too few"))
+        .await?;
     let mut controller = log.appender(clock());
     assert!(controller.append_fence(&line_ref("1"), FenceAction::Taken, 1, soon()).await?);
     assert_eq!(stale.await??, Outcome::Refused(Refused::NotHeld));
