@@ -19,7 +19,7 @@ use super::metrics::Metrics;
 use super::presence::{Local, Seat};
 use super::refusal::Refusal;
 use super::settings::Settings;
-use super::tail::{Tail, TailContext};
+use super::tail::{Databases, Tail, TailContext};
 use crate::domain::{CompanyId, SharedClock};
 use crate::store::{CompanyDb, Cursor, DeviceKey, LogNews, Revocation, Start, Store, StoreError};
 
@@ -68,6 +68,7 @@ pub struct Hub {
     keys: Keys,
     lines: Arc<dyn Lines>,
     tails: Mutex<HashMap<CompanyId, Weak<Tail>>>,
+    databases: Databases,
     news: watch::Receiver<bool>,
     /// None until they were read once: without them nobody is let in.
     revocations: watch::Sender<Option<Arc<Vec<Revocation>>>>,
@@ -97,6 +98,7 @@ impl Hub {
             keys,
             lines,
             tails: Mutex::default(),
+            databases: Databases::default(),
             news,
             revocations: watch::Sender::new(None),
             draining: watch::Sender::new(false),
@@ -222,6 +224,7 @@ impl Hub {
             clock: self.clock.clone(),
             settings: self.settings.clone(),
             metrics: self.metrics.clone(),
+            databases: self.databases.clone(),
             news: self.news.clone(),
         };
         let tail = Arc::new(Tail::start(company.clone(), context));
@@ -231,11 +234,9 @@ impl Hub {
 
     /// A log grew: wakes its tail, if somebody of that company is connected here.
     pub fn log_grew(&self, news: &LogNews) {
-        let tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
-        for tail in tails.values().filter_map(Weak::upgrade) {
-            if tail.is_database(&news.database) {
-                tail.news(news.seq);
-            }
+        let company = self.databases.lock().unwrap_or_else(PoisonError::into_inner).get(&news.database).cloned();
+        if let Some(company) = company {
+            self.appended(&company, news.seq);
         }
     }
 

@@ -92,8 +92,13 @@ impl Keys {
         if matches!(self.source, KeySource::Hs256(_)) {
             return;
         }
-        let wanted = if unknown_key { REFETCH_GAP } else { MAX_AGE };
-        let mut fetched = self.fetched.lock().await;
+        // Whoever needs a new key waits for it; others go on with the old set while somebody else fetches.
+        let (wanted, mut fetched) = if unknown_key {
+            (REFETCH_GAP, self.fetched.lock().await)
+        } else {
+            let Ok(fetched) = self.fetched.try_lock() else { return };
+            (MAX_AGE, fetched)
+        };
         if fetched.is_some_and(|at| at.elapsed() < wanted) {
             return;
         }

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub news_lag: Histogram,
     /// How often the change stream over the logs was opened again.
     pub news_resumes: Counter,
+    /// 1 while the change stream over the logs lives, 0 while logs are polled.
+    pub log_stream: Gauge,
     /// How far the sockets are behind their logs, all together.
     pub cursor_lag: Gauge,
     pages: Family<ByResult, Counter>,
@@ -49,6 +51,7 @@ impl Metrics {
             commit_to_ack: latency(),
             news_lag: latency(),
             news_resumes: Counter::default(),
+            log_stream: Gauge::default(),
             cursor_lag: Gauge::default(),
             pages: Family::default(),
             disconnects: Family::default(),
@@ -69,6 +72,7 @@ impl Metrics {
             "Change stream over the logs opened again",
             m.news_resumes.clone(),
         );
+        registry.register("router_log_stream", "1: change stream over the logs, 0: polling", m.log_stream.clone());
         registry.register_with_unit(
             "router_commit_to_ack",
             "From the log's write to a live client's ack",

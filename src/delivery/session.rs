@@ -135,13 +135,15 @@ impl Session {
         let (stops, stop) = watch::channel(self.start.clone());
         let keeper = tokio::spawn(keep_cursor(self.clone(), stop));
         let end = self.serve(&socket, stops).await;
-        if let End::Goodbye(reason) = end {
-            self.hub.metrics.disconnect(reason.as_str());
-            let _ = socket.emit("goodbye", &serde_json::json!({ "reason": reason }));
-            // A full buffer is a client that reads nothing: cut at once, below.
-            let told = socket.disconnect().is_ok();
-            if told {
-                tokio::time::sleep(self.hub.settings.farewell).await;
+        match end {
+            End::Closed => self.hub.metrics.disconnect("closed"),
+            End::Goodbye(reason) => {
+                self.hub.metrics.disconnect(reason.as_str());
+                let _ = socket.emit("goodbye", &serde_json::json!({ "reason": reason }));
+                // A full buffer is a client that reads nothing: cut at once, below.
+                if socket.disconnect().is_ok() {
+                    tokio::time::sleep(self.hub.settings.farewell).await;
+                }
             }
         }
         self.cut.cancel();

@@ -4,7 +4,8 @@
 //! It lives as long as a socket holds it. A company without a record may be waited for: the tail looks for the record
 //! and comes alive by itself. After an error it reads again from where it stood; it never skips.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -48,6 +49,9 @@ struct Shared {
     wake: Notify,
 }
 
+/// Names of databases and their companies.
+pub type Databases = Arc<Mutex<HashMap<String, CompanyId>>>;
+
 /// What a tail needs from its surroundings.
 #[derive(Clone)]
 pub struct TailContext {
@@ -59,6 +63,8 @@ pub struct TailContext {
     pub settings: Arc<Settings>,
     /// Counters.
     pub metrics: Metrics,
+    /// Which database is whose, for companies that are read here: news names databases.
+    pub databases: Databases,
     /// True while the change stream over the logs lives; it decides how often the log is looked at without news.
     pub news: watch::Receiver<bool>,
 }
@@ -110,11 +116,6 @@ impl Tail {
             self.wake();
         }
     }
-
-    /// The database's name, once it is known.
-    pub fn is_database(&self, name: &str) -> bool {
-        matches!(&*self.shared.status.borrow(), Status::Live(db) if db.name() == name)
-    }
 }
 
 /// A page for a socket that is behind the ring, straight from the log; None when nothing follows.
@@ -135,7 +136,12 @@ async fn read(shared: &Shared, context: TailContext) {
     };
     *shared.ring.write().unwrap_or_else(PoisonError::into_inner) = Ring::at(head);
     shared.head.send_replace(head);
+    {
+        let mut databases = context.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        databases.insert(db.name().to_owned(), shared.company.clone());
+    }
     shared.status.send_replace(Status::Live(db.clone()));
+    // What was written between reading head and being found by name has no news: the first look below finds it.
     let mut closing = false;
     loop {
         let after = *shared.head.borrow();

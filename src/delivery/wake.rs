@@ -28,6 +28,7 @@ pub(super) async fn logs(hub: Arc<Hub>, alive: watch::Sender<bool>) {
                 opened = opened.saturating_add(1);
                 // Opened: whatever was written before is found by the look that this flag triggers.
                 alive.send_replace(true);
+                hub.metrics.log_stream.set(1);
                 let error = loop {
                     match watch.next().await {
                         Ok(Some(news)) => hub.log_grew(&news),
@@ -43,6 +44,7 @@ pub(super) async fn logs(hub: Arc<Hub>, alive: watch::Sender<bool>) {
             Err(_) => {}
         }
         alive.send_replace(false);
+        hub.metrics.log_stream.set(0);
         tokio::time::sleep(REOPEN).await;
     }
 }

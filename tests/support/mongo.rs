@@ -17,6 +17,8 @@ use std::time::Duration;
 pub struct MongoOptions {
     /// Makes each acknowledged commit survive SIGKILL, many times slower. Needed in every test that kills the store.
     pub sync_on_commit: bool,
+    /// Lets a test make commands fail by `configureFailPoint`.
+    pub fail_points: bool,
 }
 
 /// A running store; ended when dropped, or with this process. Its data stays in its folder.
@@ -41,6 +43,9 @@ impl Mongo {
         command.extend(["--storage-path".to_owned(), dir.join("mongo-data").display().to_string()]);
         if options.sync_on_commit {
             command.push("--sync-on-commit".to_owned());
+        }
+        if options.fail_points {
+            command.push("--enable-test-commands".to_owned());
         }
         let launch = Launch::new("mongo", command.remove(0), dir).args(command);
         let mut mongo = Mongo { port, kept: launch.start()?, launch };

@@ -16,6 +16,7 @@ use clientnumber::store::{
 use clientnumber::telemetry::{Readiness, Registry};
 use jiff::Timestamp;
 use jsonwebtoken::{EncodingKey, Header};
+use mongodb::bson::doc;
 use rand::SeedableRng;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -34,10 +35,19 @@ pub struct Bed {
 impl Bed {
     pub async fn start(dir: &Path) -> Result<Bed> {
         clientnumber::install_crypto_provider();
-        let mongo = Mongo::start(dir, MongoOptions::default()).await?;
+        let mongo = Mongo::start(dir, MongoOptions { fail_points: true, ..MongoOptions::default() }).await?;
         let store = Store::connect(&mongo.uri().into(), StoreOptions::default()).await?;
         store.ensure_indexes().await?;
         Ok(Bed { mongo, store, clock: Arc::new(SystemClock) })
+    }
+
+    /// Makes these commands fail from now on, or none any more.
+    pub async fn failing(&self, commands: &[&str]) -> Result<()> {
+        let admin = self.mongo.client().await?.database("admin");
+        let mode = if commands.is_empty() { "off" } else { "alwaysOn" };
+        let data = doc! {"failCommands": commands, "errorCode": 40573};
+        admin.run_command(doc! {"configureFailPoint": "failCommand", "mode": mode, "data": data}).await?;
+        Ok(())
     }
 
     /// Makes a company with one line, whose id is `line`.

@@ -6,4 +6,5 @@ mod events;
 mod goodbyes;
 mod handshakes;
 mod killed;
+mod polling;
 mod push;
