@@ -3,13 +3,14 @@
 use crate::support::keep::{Launch, alive};
 use crate::support::wait::seen;
 use crate::support::*;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, PostParams, WatchEvent, WatchParams};
 use mongodb::bson::{Document, doc};
 use std::io::Read;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -250,28 +251,24 @@ async fn a_program_is_stopped_killed_frozen_and_read() -> Result<()> {
     Ok(())
 }
 
-/// Not a test of its own: the process that the next test kills. It starts a program and waits to be killed.
-#[test]
-fn child_that_is_killed() -> Result<()> {
-    if std::env::var_os("TESTBED_CHILD").is_none() {
-        return Ok(());
-    }
-    let dir = std::path::PathBuf::from(std::env::var_os("TESTBED_CHILD").unwrap_or_default());
+/// What the test below does in the process that it kills: starts a program and waits to be killed.
+fn be_killed(dir: &Path) -> Result<()> {
     // It ignores TERM and has a child of its own, so that only the KILL to the whole group ends both.
     let script = "trap '' TERM; sleep 1000 & echo $! >grandchild; wait; while :; do sleep 1; done";
-    let _program = Launch::new("stubborn", "bash", &dir)
-        .args(["-c", &format!("cd '{}'; {script}", dir.display())])
-        .grace(0.3)
-        .start()?;
+    let script = format!("cd '{}'; {script}", dir.display());
+    let _program = Launch::new("stubborn", "bash", dir).args(["-c", &script]).grace(0.3).start()?;
     let _ = std::io::stdin().read(&mut [0]);
-    anyhow::bail!("it should have been killed");
+    bail!("it should have been killed");
 }
 
 #[tokio::test]
 async fn the_death_of_the_parent_ends_its_programs() -> Result<()> {
+    if let Some(dir) = std::env::var_os("TESTBED_CHILD") {
+        return be_killed(Path::new(&dir));
+    }
     let dir = run_dir("parent-dies")?;
     let mut parent = Command::new(std::env::current_exe()?)
-        .args(["--exact", "testbed::child_that_is_killed", "--nocapture"])
+        .args(["--exact", "testbed::the_death_of_the_parent_ends_its_programs", "--nocapture"])
         .env("TESTBED_CHILD", &dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -1,0 +1,27 @@
+# The two commands are `make demo` and `make test`; the rest are their parts.
+.PHONY: help demo test setup fmt lint crds clean
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+demo: ## a company's line from kubectl apply to the recruiter's screen; ARGS=--once ends by itself, CLUSTER=mine uses your own cluster
+	@CLUSTER="$(CLUSTER)" scripts/demo $(ARGS)
+
+test: ## everything that proves it; SUITES="unit it" for some only
+	@scripts/test $(SUITES)
+
+setup: ## installs what tests and the demo need, pinned, into ~/.cache/clientnumber
+	@scripts/setup
+
+fmt: ## formats the code
+	cargo fmt --all
+
+lint: ## clippy, warnings denied
+	cargo clippy --locked --all-features --all-targets -- -D warnings
+
+crds: ## writes crds/ from the code
+	cargo run --locked --quiet -- crds --write crds
+
+clean: ## removes what was compiled and run in this tree; the cache stays
+	rm -rf target .run tests/clients/node_modules

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Runs all suites one after another and counts their tests from the tools' own output.
+
+A suite that fails to start, runs over its budget (tests/budgets.toml), skips a test or reports no test at all counts as
+a failure. The others run all the same. The last line is `N passed, N failed`; the exit code is 0 only without failures.
+Arguments: names of suites to run, default all. Must never turn a missing result into a success.
+"""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LOGS = ROOT / ".run" / "log"
+# One configuration for all that is compiled, so that it is compiled once. The switches do nothing until they are thrown.
+BUILD = ["--locked", "--all-features"]
+COMPILE_LIMIT = 3600
+
+
+def cargo_test(*targets):
+    return {
+        "compile": ["cargo", "test", *BUILD, "--lib", "--bins", "--test", "it", "--no-run"],
+        "run": ["cargo", "test", *BUILD, "--no-fail-fast", *targets],
+        "count": count_cargo,
+    }
+
+
+def count_cargo(output, code):
+    """(passed, failed, skipped) of all test binaries in the output."""
+    found = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", output, re.M)
+    return tuple(sum(int(one[i]) for one in found) for i in range(3))
+
+
+def count_node(output, code):
+    def number(word):
+        return sum(int(n) for n in re.findall(rf"^# {word} (\d+)$", output, re.M))
+
+    return number("pass"), number("fail") + number("cancelled"), number("skipped") + number("todo")
+
+
+def count_code(output, code):
+    """A check without tests of its own counts as one."""
+    return (1, 0, 0) if code == 0 else (0, 1, 0)
+
+
+def suites():
+    yield "fmt", {"run": ["cargo", "fmt", "--all", "--check"], "count": count_code}
+    # The library's public items are documented: missing_docs is a warning in Cargo.toml, and denied with the others.
+    yield "lint", {"run": ["cargo", "clippy", *BUILD, "--all-targets", "--", "-D", "warnings"], "count": count_code}
+    yield "unit", cargo_test("--lib", "--bins")
+    yield "it", cargo_test("--test", "it")
+    node = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "clients").glob("*.test.mjs"))
+    if node:
+        yield "clients", {"run": ["node", "--test", "--test-reporter=tap", *node], "count": count_node}
+
+
+def run(command, log, limit):
+    """Runs in a process group of its own, shows and logs its output; (exit code or None when over the limit, output)."""
+    output = []
+    with open(log, "ab") as file:
+        child = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        late = False
+
+        def stop(number, frame):
+            nonlocal late
+            os.killpg(child.pid, signal.SIGKILL if late else signal.SIGTERM)
+            late = True
+            signal.alarm(10)
+
+        signal.signal(signal.SIGALRM, stop)
+        signal.alarm(max(1, int(limit)))
+        try:
+            for line in child.stdout:
+                file.write(line)
+                output.append(line)
+                sys.stdout.buffer.write(line)
+                sys.stdout.flush()
+            code = child.wait()
+        except BaseException:
+            os.killpg(child.pid, signal.SIGTERM)
+            raise
+        finally:
+            signal.alarm(0)
+    return None if late else code, b"".join(output).decode(errors="replace")
+
+
+def run_suite(name, suite, budget):
+    """(passed, failed)"""
+    log = LOGS / f"{name}.log"
+    log.unlink(missing_ok=True)
+    problems = []
+    if "compile" in suite:
+        started = time.monotonic()
+        code, _ = run(suite["compile"], log, COMPILE_LIMIT)
+        print(f"--- {name}: compiled in {time.monotonic() - started:.0f} s", flush=True)
+        if code != 0:
+            print(f"--- {name}: does not compile; its log is {log}", flush=True)
+            return 0, 1
+    started = time.monotonic()
+    code, output = run(suite["run"], log, 2 * budget)
+    took = time.monotonic() - started
+    passed, failed, skipped = suite["count"](output, code)
+    if code is None:
+        problems.append(f"was stopped after {took:.0f} s, twice its budget of {budget} s")
+    elif took > budget:
+        problems.append(f"took {took:.0f} s, its budget in tests/budgets.toml is {budget} s")
+    if code not in (0, None) and failed == 0:
+        problems.append(f"ended with code {code} without naming a failed test")
+    if skipped:
+        problems.append(f"skipped {skipped} tests")
+    if passed + failed == 0:
+        problems.append("reported no test at all")
+    for problem in problems:
+        print(f"--- {name}: {problem}", flush=True)
+    failed += len(problems)
+    print(f"--- {name}: {passed} passed, {failed} failed in {took:.0f} s; its log is {log}", flush=True)
+    return passed, failed
+
+
+def main():
+    budgets = tomllib.loads((ROOT / "tests" / "budgets.toml").read_text())
+    wanted = sys.argv[1:]
+    chosen = [(name, suite) for name, suite in suites() if not wanted or name in wanted]
+    unknown = set(wanted) - {name for name, _ in chosen}
+    if unknown:
+        print(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(name for name, _ in suites())}")
+        return 2
+    LOGS.mkdir(parents=True, exist_ok=True)
+    os.environ["CARGO_TERM_COLOR"] = "never"
+    # A failing test says what it saw; stack traces of the test runner only hide it.
+    os.environ["RUST_BACKTRACE"] = "0"
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, lambda number, frame: sys.exit(128 + number))
+    total_passed = total_failed = 0
+    for name, suite in chosen:
+        print(f"--- {name}", flush=True)
+        passed, failed = run_suite(name, suite, budgets[name])
+        total_passed += passed
+        total_failed += failed
+    print(f"{total_passed} passed, {total_failed} failed", flush=True)
+    return 0 if total_failed == 0 and total_passed > 0 else 1
+
+
+sys.exit(main())
