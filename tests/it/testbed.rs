@@ -213,7 +213,8 @@ async fn the_mongo_proxy_counts_holds_and_cuts() -> Result<()> {
 
 #[tokio::test]
 async fn the_store_keeps_what_it_acknowledged_when_it_is_killed() -> Result<()> {
-    let mut store = Mongo::start(&run_dir("mongo-kill")?, MongoOptions { sync_on_commit: true, ..MongoOptions::default() }).await?;
+    let mut store =
+        Mongo::start(&run_dir("mongo-kill")?, MongoOptions { sync_on_commit: true, ..MongoOptions::default() }).await?;
     let rows = store.client().await?.database("co_1").collection::<Document>("log");
     for id in 0..20 {
         rows.insert_one(doc! {"_id": id}).await?;

@@ -250,7 +250,7 @@ async fn a_company_that_cannot_be_written_holds_up_nobody() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn away_means_503_and_a_repeat_is_stored_once() -> Result<()> {
-    let options = MongoOptions { sync_on_commit: true };
+    let options = MongoOptions { sync_on_commit: true, ..MongoOptions::default() };
     let mongo = Mongo::start(&run_dir("webhook-away")?, options).await?;
     let store = connect(&mongo).await?;
     store.ensure_indexes().await?;

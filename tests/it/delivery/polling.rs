@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::bed::Bed;
-use super::client::Client;
+use crate::support::client::Client;
 use crate::support::{run_dir, wait};
 
 /// Polls every two seconds, and room for a busy machine.
