@@ -2,6 +2,7 @@
 //! refused, and that nothing crosses.
 
 mod bed;
+mod chaos;
 mod events;
 mod goodbyes;
 mod handshakes;
