@@ -7,7 +7,7 @@
 use super::keep::{Kept, Launch};
 use super::run::{free_port, tool};
 use super::wait::{self, Seen};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mongodb::bson::doc;
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +23,13 @@ pub struct MongoOptions {
 
 /// A running store; ended when dropped, or with this process. Its data stays in its folder.
 pub struct Mongo {
-    port: u16,
+    uri: String,
+    address: String,
+    // None: somebody else's, which is never started, stopped or killed here.
+    server: Option<Server>,
+}
+
+struct Server {
     launch: Launch,
     kept: Kept,
 }
@@ -48,19 +54,25 @@ impl Mongo {
             command.push("--enable-test-commands".to_owned());
         }
         let launch = Launch::new("mongo", command.remove(0), dir).args(command);
-        let mut mongo = Mongo { port, kept: launch.start()?, launch };
+        let server = Server { kept: launch.start()?, launch };
+        let mut mongo = Mongo { uri: uri(port), address: format!("127.0.0.1:{port}"), server: Some(server) };
         mongo.wait_ready().await?;
         Ok(mongo)
     }
 
+    /// One that runs already and is not ours.
+    pub fn elsewhere(uri: &str) -> Mongo {
+        Mongo { uri: uri.to_owned(), address: String::new(), server: None }
+    }
+
     /// The URI for programs and drivers.
     pub fn uri(&self) -> String {
-        uri(self.port)
+        self.uri.clone()
     }
 
     /// `127.0.0.1:<port>`.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.clone()
     }
 
     /// A new client.
@@ -70,24 +82,29 @@ impl Mongo {
 
     /// SIGTERM, and waits until it has ended; its data stays.
     pub async fn stop(&mut self) -> Result<()> {
-        self.kept.stop(Duration::from_secs(10)).await.map(|_| ())
+        self.server()?.kept.stop(Duration::from_secs(10)).await.map(|_| ())
     }
 
     /// SIGKILL; keeps acknowledged writes only with `sync_on_commit`.
     pub async fn kill(&mut self) -> Result<()> {
-        self.kept.kill().await
+        self.server()?.kept.kill().await
     }
 
     /// Starts it again on the same data and port (a running one is killed first), and waits until it answers.
     pub async fn restart(&mut self) -> Result<()> {
-        self.kept.kill().await?;
-        self.kept = self.launch.start()?;
+        let server = self.server()?;
+        server.kept.kill().await?;
+        server.kept = server.launch.start()?;
         self.wait_ready().await
+    }
+
+    fn server(&mut self) -> Result<&mut Server> {
+        self.server.as_mut().context("this store is somebody else's: it is not stopped here")
     }
 
     async fn wait_ready(&mut self) -> Result<()> {
         let client = self.client().await?;
-        let kept = &mut self.kept;
+        let kept = &mut self.server()?.kept;
         wait::until(Duration::from_secs(60), "the store to answer", async || {
             if let Some(end) = kept.ended() {
                 return Seen::Never(end);

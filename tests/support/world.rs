@@ -13,7 +13,7 @@ use clientnumber::resources::{ClientNumber, Portfolio};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::control_plane::ControlPlane;
+use super::control_plane::{ControlPlane, client_of};
 use super::mongo::{Mongo, MongoOptions};
 use super::program::Program;
 use super::run::free_port;
@@ -47,6 +47,8 @@ pub struct WorldOptions {
     pub controller_env: Vec<(String, String)>,
     /// How the store is started.
     pub mongo: MongoOptions,
+    /// Names of the two namespaces, for platform and clients; None: new ones.
+    pub namespaces: Option<[String; 2]>,
 }
 
 impl Default for WorldOptions {
@@ -58,6 +60,7 @@ impl Default for WorldOptions {
             log: "info,clientnumber=debug".into(),
             controller_env: Vec::new(),
             mongo: MongoOptions::default(),
+            namespaces: None,
         }
     }
 }
@@ -96,22 +99,36 @@ pub struct World {
 impl World {
     /// Starts store, sandbox and router, and makes the namespaces. The controller is started by [`World::control`].
     pub async fn start(plane: &ControlPlane, binary: &Path, dir: &Path, options: WorldOptions) -> Result<World> {
+        let mongo = Mongo::start(dir, options.mongo).await?;
+        World::start_at(plane.kubeconfig_path(), mongo, binary, dir, options).await
+    }
+
+    /// As [`World::start`], on any API server and store.
+    pub async fn start_at(
+        kubeconfig: &Path,
+        mongo: Mongo,
+        binary: &Path,
+        dir: &Path,
+        options: WorldOptions,
+    ) -> Result<World> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let ports = [free_port()?, free_port()?, free_port()?, free_port()?];
         let [webhook, socket, router_admin, controller_admin] = ports;
         let webhook_url = format!("http://127.0.0.1:{webhook}");
-        let mongo = Mongo::start(dir, options.mongo).await?;
         let sandbox =
             Sandbox::start(binary, dir, &format!("{webhook_url}/webhook"), APP_SECRET, options.speed, options.seed)
                 .await?;
         let router = start_router(binary, dir, &mongo.uri(), ports, &options.log, "router")?;
-        let client = plane.client().await?;
-        let (platform, clients) = (format!("platform-{number}"), format!("clients-{number}"));
+        let client = client_of(kubeconfig).await?;
+        let new = || [format!("platform-{number}"), format!("clients-{number}")];
+        let [platform, clients] = options.namespaces.clone().unwrap_or_else(new);
         for name in [&platform, &clients] {
             let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
-            let namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
-            namespaces.create(&Default::default(), &namespace).await?;
+            let namespace: k8s_openapi::api::core::v1::Namespace =
+                serde_json::from_value(json!({"metadata": {"name": name}}))?;
+            let params = kube::api::PatchParams::apply("world");
+            namespaces.patch(name, &params, &kube::api::Patch::Apply(&namespace)).await?;
         }
         let mut world = World {
             binary: binary.to_owned(),
@@ -119,7 +136,7 @@ impl World {
             platform,
             clients,
             client,
-            kubeconfig: plane.kubeconfig_path().to_owned(),
+            kubeconfig: kubeconfig.to_owned(),
             mongo,
             sandbox,
             router,
