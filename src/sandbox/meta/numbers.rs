@@ -75,9 +75,11 @@ impl Line {
 
     fn node(&self, world: &World) -> Map<String, Value> {
         let new_name = self.new_name.as_ref();
-        let application = world.webhook_url.clone();
         let waba_override = world.meta.wabas.get(&self.waba).and_then(|waba| waba.override_uri.clone());
-        let mut hooks = json!({ "application": application });
+        let mut hooks = json!({});
+        if let Some(url) = &world.webhook_url {
+            hooks["application"] = Value::from(url.as_str());
+        }
         if let Some(uri) = waba_override {
             hooks["whatsapp_business_account"] = Value::from(uri);
         }
@@ -99,6 +101,7 @@ impl Line {
             "last_onboarded_time": self.onboarded.map(|at| format!("{}+0000", at.strftime("%Y-%m-%dT%H:%M:%S"))),
             "whatsapp_business_manager_messaging_limit": self.limit, "messaging_limit_tier": self.limit,
             "certificate": null, "new_certificate": null, "unified_cert_status": null, "username": null,
+            "conversational_automation": null, "eligibility_for_api_business_global_search": null,
             "webhook_configuration": hooks,
             "health_status": {"can_send_message": can_send, "entities": [
                 {"entity_type": "PHONE_NUMBER", "id": self.id, "can_send_message": can_send},

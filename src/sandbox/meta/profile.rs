@@ -39,7 +39,7 @@ const VERTICALS: [&str; 22] = [
 /// GET /{number}/whatsapp_business_profile
 pub fn get(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let place = world.meta.position(ctx.param(0))?;
-    let mut profile = json!({"messaging_product": "whatsapp"});
+    let mut profile = json!({"messaging_product": "whatsapp", "vertical": "UNDEFINED"});
     let fields = ctx.req.query("fields").map(super::fields::names);
     for (key, value) in &world.meta.lines[place].profile {
         if fields.as_ref().is_none_or(|fields| fields.contains(key)) {

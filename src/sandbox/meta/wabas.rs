@@ -51,9 +51,10 @@ pub fn get(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         "account_review_status": world.settings.meta.account_review, "business_verification_status": verification,
         "ownership_type": "SELF", "primary_business_location": "MA",
         "owner_business_info": {"id": business, "name": "Sandbox business"},
-        "on_behalf_of_business_info": null, "purchase_order_number": null, "is_enabled_for_insights": true,
+        "on_behalf_of_business_info": null, "marketing_messages_lite_api_status": null,
+        "marketing_messages_onboarding_status": null, "disable_marketing_messages_on_cloud_api": null, "purchase_order_number": null, "is_enabled_for_insights": true,
         "health_status": {"can_send_message": "AVAILABLE", "entities": []},
-        "subscribed_apps": subscribed(world, &waba),
+        "subscribed_apps": {"data": subscribed(world, &waba)},
     });
     let node = node.as_object().cloned().unwrap_or_default();
     let default = ["id", "name", "currency", "timezone_id", "message_template_namespace"];
