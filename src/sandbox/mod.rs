@@ -16,6 +16,7 @@ pub mod meta;
 pub mod server;
 pub mod settings;
 pub mod speech;
+pub mod strike;
 pub mod telnyx;
 pub mod voice;
 pub mod webhooks;

@@ -17,8 +17,9 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::faults::{Action, Strike, When};
+use super::faults::{Strike, When};
 use super::http::{self, Request, Response, pairs};
+use super::strike::{Carried, carry_out};
 use super::world::{Effect, World};
 use super::{call, control, journal, meta, telnyx, webhooks};
 
@@ -262,61 +263,6 @@ fn finish(shared: &Shared, n: u64, response: Option<Response>) -> Option<Respons
         None => (None, Value::Null),
     };
     world.journal.end(n, status, body);
-    response
-}
-
-/// What a fault leaves to do.
-pub enum Carried {
-    /// As if nothing was.
-    GoOn,
-    /// Answer with this.
-    Answer(Response),
-    /// No answer at all.
-    Drop,
-}
-
-/// Carries out a fault.
-pub async fn carry_out(shared: &Shared, strike: &Strike) -> Carried {
-    let wait_for_release = async || {
-        shared.world().0.faults.hold(strike.id, 1);
-        let mut released = strike.released.clone();
-        // An error means that the fault is gone, which releases too.
-        let _ = released.wait_for(|released| *released).await;
-        shared.world().0.faults.hold(strike.id, -1);
-    };
-    match strike.plan.action {
-        Action::Drop => Carried::Drop,
-        Action::Delay => {
-            tokio::time::sleep(Duration::from_millis(strike.plan.delay_ms.unwrap_or(1_000))).await;
-            Carried::GoOn
-        }
-        Action::Hold => {
-            wait_for_release().await;
-            Carried::GoOn
-        }
-        Action::Hang => {
-            wait_for_release().await;
-            Carried::Drop
-        }
-        Action::Status => Carried::Answer(planned(strike)),
-    }
-}
-
-fn planned(strike: &Strike) -> Response {
-    let status = strike.plan.status.unwrap_or(503);
-    let mut response = match &strike.plan.body {
-        None => Response::bytes(status, "text/plain; charset=utf-8", Bytes::from_static(b"fault")),
-        Some(Value::String(text)) => Response::bytes(status, "text/html; charset=utf-8", Bytes::from(text.clone())),
-        Some(value) => Response::json(status, value),
-    };
-    for (name, value) in &strike.plan.headers {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        if name.eq_ignore_ascii_case("content-type") {
-            response.content_type = value;
-        } else {
-            response.headers.push((name.clone(), value));
-        }
-    }
     response
 }
 

@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use super::faults::{Strike, When};
 use super::journal;
 use super::meta::tokens::hmac_hex;
-use super::server::{Carried, Shared, carry_out};
+use super::server::Shared;
+use super::strike::{Carried, carry_out};
 use super::world::World;
 
 /// How the body is signed.

@@ -12,6 +12,7 @@ pub mod numbers;
 pub mod orders;
 pub mod recordings;
 pub mod search;
+pub mod sub_orders;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -43,16 +44,16 @@ pub const ROUTES: &[Route] = &[
     r("GET", "country_coverage", "telnyx.list_coverage", search::list_coverage),
     r("GET", "country_coverage/countries/{country}", "telnyx.get_coverage", search::get_coverage),
     r("GET", "available_phone_numbers", "telnyx.search_numbers", search::search),
-    r("GET", "regulatory_requirements", "telnyx.list_requirements", orders::requirements),
+    r("GET", "regulatory_requirements", "telnyx.list_requirements", sub_orders::requirements),
     r("POST", "number_orders", "telnyx.create_number_order", orders::create),
     r("GET", "number_orders", "telnyx.list_number_orders", orders::list),
     r("GET", "number_orders/{id}", "telnyx.get_number_order", orders::get),
     r("PATCH", "number_orders/{id}", "telnyx.update_number_order", orders::update),
-    r("GET", "sub_number_orders", "telnyx.list_sub_number_orders", orders::list_sub),
-    r("GET", "sub_number_orders/{id}", "telnyx.get_sub_number_order", orders::get_sub),
-    r("PATCH", "sub_number_orders/{id}", "telnyx.update_sub_number_order", orders::update_sub),
-    r("PATCH", "sub_number_orders/{id}/cancel", "telnyx.cancel_sub_number_order", orders::cancel_sub),
-    r("POST", "sub_number_orders/{id}/requirement_group", "telnyx.attach_requirement_group", orders::attach_group),
+    r("GET", "sub_number_orders", "telnyx.list_sub_number_orders", sub_orders::list_sub),
+    r("GET", "sub_number_orders/{id}", "telnyx.get_sub_number_order", sub_orders::get_sub),
+    r("PATCH", "sub_number_orders/{id}", "telnyx.update_sub_number_order", sub_orders::update_sub),
+    r("PATCH", "sub_number_orders/{id}/cancel", "telnyx.cancel_sub_number_order", sub_orders::cancel_sub),
+    r("POST", "sub_number_orders/{id}/requirement_group", "telnyx.attach_requirement_group", sub_orders::attach_group),
     r("GET", "phone_numbers", "telnyx.list_numbers", numbers::list),
     r("GET", "phone_numbers/slim", "telnyx.list_numbers_slim", numbers::list_slim),
     r("GET", "phone_numbers/{id}", "telnyx.get_number", numbers::get),
