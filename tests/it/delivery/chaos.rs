@@ -31,9 +31,16 @@ async fn device(company: &Company, name: &str, urls: &[&str], lives: u64, last: 
             .await?;
         } else {
             client.after(0, "a welcome", |v| v["event"] == "welcome").await?;
-            // Some of the time nothing is stored, so nothing is acked.
-            client.tell(json!({"cmd": "hang", "hang": life % 3 == 1})).await?;
+            // None of these waits for anything: so long a life lasts. In some nothing is stored for a while, so the acks
+            // of a page are missing and it must come again before any later one.
+            let hangs = life % 3 == 1;
+            client.tell(json!({"cmd": "hang", "hang": hangs})).await?;
             tokio::time::sleep(Duration::from_millis(150 + 130 * (life % 5))).await;
+            if hangs {
+                tokio::time::sleep(Duration::from_millis(700)).await;
+                client.tell(json!({"cmd": "hang", "hang": false})).await?;
+                tokio::time::sleep(Duration::from_millis(700)).await;
+            }
         }
         let stored: Vec<_> = client.said().into_iter().filter(|v| v["event"] == "stored").collect();
         for page in &stored {
