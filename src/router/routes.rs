@@ -64,6 +64,7 @@ impl Copy {
         self.misses.remove(&route.phone_number_id);
         // An answer that was on its way longer than another must not bring the old route back.
         match self.routes.get(&route.phone_number_id) {
+            Some(known) if known.epoch > route.epoch => false,
             Some(known) if known.revision > route.revision && known.uid == route.uid => false,
             Some(known) if **known == route => false,
             _ => {
@@ -115,9 +116,7 @@ impl RouteTable {
         let store = self.shared.store.as_ref().ok_or(RoutesStale)?;
         match store.routes().get(id).await {
             Ok(Some(route)) => {
-                if self.write(|copy| copy.insert(route)) {
-                    self.announce();
-                }
+                self.take_in(route);
                 Ok(self.read(|copy| copy.routes.get(id).cloned()))
             }
             Ok(None) => {
@@ -189,11 +188,7 @@ impl RouteTable {
         loop {
             let asked = Instant::now();
             match watch.next().await? {
-                Some(RouteChange::Upsert(route)) => {
-                    if self.write(|copy| copy.insert(*route)) {
-                        self.announce();
-                    }
-                }
+                Some(RouteChange::Upsert(route)) => self.take_in(*route),
                 Some(RouteChange::Removed(id)) => {
                     self.write(|copy| copy.routes.remove(&id));
                     self.announce();
@@ -226,6 +221,12 @@ impl RouteTable {
             self.announce();
         }
         Ok(())
+    }
+
+    fn take_in(&self, route: Route) {
+        if self.write(|copy| copy.insert(route)) {
+            self.announce();
+        }
     }
 
     fn announce(&self) {
@@ -286,5 +287,8 @@ mod tests {
         assert!(copy.insert(route("1", 3)));
         // Removed and created anew: another object begins at 1.
         assert!(copy.insert(Route { uid: "v".into(), ..route("1", 1) }));
+        // The line went on to another company: the former owner's route is the past, whatever its revision.
+        assert!(copy.insert(Route { uid: "w".into(), epoch: 2, ..route("1", 2) }));
+        assert!(!copy.insert(Route { uid: "v".into(), ..route("1", 9) }));
     }
 }

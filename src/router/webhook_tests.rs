@@ -65,7 +65,8 @@ async fn refusals_in_their_order() {
     let good = signed(EMPTY.as_bytes());
     let header = "x-hub-signature-256";
     // Without a store what is good ends with 503, so 503 here means "passed all checks".
-    let table: Vec<(&str, Vec<u8>, Vec<(&str, &str)>, u16)> = vec![
+    type Row<'a> = (&'a str, Vec<u8>, Vec<(&'a str, &'a str)>, u16);
+    let table: Vec<Row<'_>> = vec![
         ("good", EMPTY.into(), vec![(header, &good)], 503),
         ("unsigned", EMPTY.into(), vec![], 401),
         ("wrongly signed", EMPTY.into(), vec![(header, &wrong)], 401),

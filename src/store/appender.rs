@@ -5,11 +5,9 @@
 //! a writer killed at any moment holds nobody up, and a writer has read every fence before its own entry.
 //! There is no counter and no transaction, and there must not be one (docs: the log).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
-use futures::TryStreamExt;
-use mongodb::bson::doc;
 use mongodb::error::{Error, ErrorKind, InsertManyError};
 use rand::RngExt;
 use tokio::time::Instant;
@@ -20,9 +18,10 @@ use super::append_job::{Job, draft, random_id};
 use super::connect::bounded;
 use super::contacts::{ContactCache, Known, overlay};
 use super::error::StoreError;
-use super::fences::{FenceAction, Fences, Refused};
+use super::fences::{FenceAction, Refused};
 use super::log::Log;
 use super::log_entry::{Kind, LineRef, LogEntry, NewEntry, Seq};
+use super::log_view::{View, catch_up, find_by_meta_id, open};
 
 /// What became of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,21 +34,6 @@ pub enum Outcome {
     Refused(Refused),
     /// The store will not take it, for a reason that lies in the item or in this company's database.
     Unwritable(String),
-}
-
-/// What a writer knows of the log, up to `head`.
-struct View {
-    head: Seq,
-    fences: Fences,
-    contacts: ContactCache,
-}
-
-impl View {
-    fn fold(&mut self, entry: &LogEntry) {
-        self.fences.fold(entry);
-        self.contacts.fold(entry);
-        self.head = entry.seq;
-    }
 }
 
 /// What one round of appending led to.
@@ -277,50 +261,6 @@ impl Appender {
 }
 
 const DUPLICATE_KEY: i32 = 11000;
-
-/// The log as it is now. Head first, then the fences: a fence that is written between the two is read as well, while in
-/// the other order it would be missed.
-async fn open(log: &Log) -> Result<View, StoreError> {
-    let head = log.head().await?;
-    let fences = log.fences().await?;
-    Ok(View { head, fences, contacts: ContactCache::default() })
-}
-
-/// Reads what was appended since, by others or by us, and settles what is there. How many entries there were.
-async fn catch_up(log: &Log, view: &mut View, job: &mut Job, deadline: Instant) -> Result<usize, StoreError> {
-    let (reader, head) = (log.clone(), view.head);
-    let tail = bounded(deadline, async move { reader.tail(head).await }).await?;
-    for entry in &tail {
-        if entry.seq != view.head + 1 {
-            // Must not happen; nothing may be appended behind a hole.
-            return Err(StoreError::Unreadable { what: "the log", field: "its numbers have a gap".into() });
-        }
-        view.fold(entry);
-    }
-    let count = tail.len();
-    job.settle_present(tail);
-    Ok(count)
-}
-
-async fn find_by_meta_id(
-    log: &Log,
-    ids: Vec<Pii<String>>,
-    deadline: Instant,
-) -> Result<HashMap<Pii<String>, LogEntry>, StoreError> {
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let collection = log.collection().clone();
-    bounded(deadline, async move {
-        let ids: Vec<&str> = ids.iter().map(|id| id.expose().as_str()).collect();
-        let read = |e| StoreError::from_driver("the log", e);
-        let cursor =
-            collection.find(doc! { "meta_id": { "$in": ids } }).projection(doc! { "raw": 0 }).await.map_err(read)?;
-        let found: Vec<LogEntry> = cursor.try_collect().await.map_err(read)?;
-        Ok(found.into_iter().filter_map(|entry| Some((entry.meta_id.clone()?, entry))).collect())
-    })
-    .await
-}
 
 /// Full jitter of at most so many milliseconds, so that writers who met once do not meet again.
 async fn pause(most: u32) {

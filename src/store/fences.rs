@@ -123,7 +123,8 @@ mod tests {
     fn who_may_write() {
         use FenceAction::{Given, Taken};
         let line = PhoneNumberId::parse("1").unwrap();
-        let table: [(&[(&str, i64, FenceAction)], i64, Result<(), Refused>); 9] = [
+        type Row<'a> = (&'a [(&'a str, i64, FenceAction)], i64, Result<(), Refused>);
+        let table: [Row<'_>; 9] = [
             (&[], 1, Err(Refused::NotHeld)),
             (&[("2", 1, Given)], 1, Err(Refused::NotHeld)),
             (&[("1", 1, Given)], 1, Ok(())),

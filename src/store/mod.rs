@@ -13,6 +13,7 @@ mod connect;
 mod error;
 mod fences;
 mod log_entry;
+mod log_view;
 
 pub mod account_events;
 pub mod companies;

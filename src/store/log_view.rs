@@ -1,0 +1,82 @@
+//! What a writer knows of a log, and how it comes to know it: by having read every entry up to head, fences included.
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
+use mongodb::bson::doc;
+use tokio::time::Instant;
+
+use crate::domain::Pii;
+
+use super::append_job::Job;
+use super::connect::bounded;
+use super::contacts::ContactCache;
+use super::error::StoreError;
+use super::fences::Fences;
+use super::log::Log;
+use super::log_entry::{LogEntry, Seq};
+
+/// What a writer knows of the log, up to `head`.
+pub(super) struct View {
+    pub(super) head: Seq,
+    pub(super) fences: Fences,
+    pub(super) contacts: ContactCache,
+}
+
+impl View {
+    pub(super) fn fold(&mut self, entry: &LogEntry) {
+        self.fences.fold(entry);
+        self.contacts.fold(entry);
+        self.head = entry.seq;
+    }
+}
+
+/// The log as it is now. Head first, then the fences: a fence that is written between the two is read as well, while in
+/// the other order it would be missed.
+pub(super) async fn open(log: &Log) -> Result<View, StoreError> {
+    let head = log.head().await?;
+    let fences = log.fences().await?;
+    Ok(View { head, fences, contacts: ContactCache::default() })
+}
+
+/// Reads what was appended since, by others or by us, and settles what is there. How many entries there were.
+pub(super) async fn catch_up(
+    log: &Log,
+    view: &mut View,
+    job: &mut Job,
+    deadline: Instant,
+) -> Result<usize, StoreError> {
+    let (reader, head) = (log.clone(), view.head);
+    let tail = bounded(deadline, async move { reader.tail(head).await }).await?;
+    for entry in &tail {
+        if entry.seq != view.head + 1 {
+            // Must not happen; nothing may be appended behind a hole.
+            return Err(StoreError::Unreadable { what: "the log", field: "its numbers have a gap".into() });
+        }
+        view.fold(entry);
+    }
+    let count = tail.len();
+    job.settle_present(tail);
+    Ok(count)
+}
+
+/// The entries that bear these ids, without Meta's text.
+pub(super) async fn find_by_meta_id(
+    log: &Log,
+    ids: Vec<Pii<String>>,
+    deadline: Instant,
+) -> Result<HashMap<Pii<String>, LogEntry>, StoreError> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let collection = log.collection().clone();
+    bounded(deadline, async move {
+        let ids: Vec<&str> = ids.iter().map(|id| id.expose().as_str()).collect();
+        let read = |e| StoreError::from_driver("the log", e);
+        let cursor =
+            collection.find(doc! { "meta_id": { "$in": ids } }).projection(doc! { "raw": 0 }).await.map_err(read)?;
+        let found: Vec<LogEntry> = cursor.try_collect().await.map_err(read)?;
+        Ok(found.into_iter().filter_map(|entry| Some((entry.meta_id.clone()?, entry))).collect())
+    })
+    .await
+}
