@@ -10,6 +10,7 @@ use clientnumber::resources::conditions::{ConditionType, get};
 use futures::TryStreamExt;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
+use tokio::sync::watch;
 
 use crate::screen;
 
@@ -26,13 +27,16 @@ pub fn head() {
 }
 
 /// Prints each turn until the task is ended. Start it before the lines are applied: times count from when a line was
-/// first seen.
-pub async fn follow(api: Api<ClientNumber>) {
+/// first seen. `ready` holds how many lines were shown as Ready so far.
+pub async fn follow(api: Api<ClientNumber>, ready: watch::Sender<usize>) {
     let mut all: BTreeMap<String, Seen> = BTreeMap::new();
     let mut stream = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff().applied_objects());
     loop {
         match stream.try_next().await {
-            Ok(Some(line)) => turned(&mut all, &line, Instant::now()),
+            Ok(Some(line)) => {
+                turned(&mut all, &line, Instant::now());
+                ready.send_replace(all.values().filter(|seen| seen.ready == "True").count());
+            }
             Ok(None) => return,
             // The watcher tries again by itself.
             Err(_) => {}

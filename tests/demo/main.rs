@@ -53,7 +53,7 @@ struct Args {
 struct Told {
     world: World,
     number: String,
-    _recruiters: [Recruiter; 2],
+    recruiters: Vec<Recruiter>,
 }
 
 #[tokio::main]
@@ -121,7 +121,7 @@ async fn run(args: &Args, dir: &Path) -> Result<ExitCode> {
 }
 
 fn stopped(code: u8) -> ExitCode {
-    println!("\nStopped; nothing runs any more.");
+    println!("\nStopped; nothing of the demo runs any more.");
     ExitCode::from(code)
 }
 
@@ -145,14 +145,13 @@ async fn tell(ground: &Ground, mongo: Mongo, binary: &Path, started: Instant) ->
     story::portfolio(&world, ground).await?;
 
     heading("Two companies' lines: atlas buys a number, rif brings one of another operator");
-    tokio::spawn(lines::follow(world.lines()));
+    let (ready, mut shown_ready) = tokio::sync::watch::channel(0);
+    tokio::spawn(lines::follow(world.lines(), ready));
     let number = story::two_lines(&mut world, ground).await?;
+    shown_ready.wait_for(|count| *count >= 2).await?;
 
     heading("Messages: one recruiter of each company, with the official Socket.IO client");
-    let recruiters = [
-        Recruiter::connect(&world, "sara", "atlas-logistics").await?,
-        Recruiter::connect(&world, "omar", "rif-foods").await?,
-    ];
+    let recruiters = recruiters::connect(&world).await?;
     for recruiter in &recruiters {
         say(&format!("{} of {} is connected", recruiter.name, recruiter.company));
     }
@@ -161,14 +160,14 @@ async fn tell(ground: &Ground, mongo: Mongo, binary: &Path, started: Instant) ->
     heading("What was checked");
     story::checks(&mut world, &number).await?;
     say(&format!("all of it in {}", lines::seconds(started.elapsed())));
-    Ok(Told { world, number, _recruiters: recruiters })
+    Ok(Told { world, number, recruiters })
 }
 
 /// Stays up until Ctrl-C, if asked to, and stops everything.
 async fn go_on(args: &Args, ground: &Ground, mut told: Told, stop: &CancellationToken) -> Result<()> {
     if !args.once {
         stay::how_to_go_on(&told.world, ground, &told.number)?;
-        stay::until_stopped(&mut told.world, stop).await?;
+        stay::until_stopped(&mut told.world, &mut told.recruiters, stop).await?;
     }
     if ground.theirs() {
         // What they wrote stays, so they may finish; else all data goes with them.

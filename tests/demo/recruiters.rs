@@ -26,9 +26,18 @@ pub struct Recruiter {
     printing: tokio::task::JoinHandle<()>,
 }
 
+/// One recruiter of each company. Tokens are good for 15 minutes; whoever connects again with the same device goes on
+/// where it stopped.
+pub async fn connect(world: &World) -> Result<Vec<Recruiter>> {
+    Ok(vec![
+        Recruiter::connect(world, "sara", "atlas-logistics").await?,
+        Recruiter::connect(world, "omar", "rif-foods").await?,
+    ])
+}
+
 impl Recruiter {
     /// Connects, and prints from now on what arrives.
-    pub async fn connect(world: &World, name: &'static str, company: &'static str) -> Result<Recruiter> {
+    async fn connect(world: &World, name: &'static str, company: &'static str) -> Result<Recruiter> {
         let token = world.token(company, name)?;
         let client =
             Arc::new(Client::helper(json!({"url": world.socket_url, "device": "demo", "token": token})).await?);

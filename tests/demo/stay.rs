@@ -8,6 +8,7 @@ use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
 use crate::ground::{Ground, shown};
+use crate::recruiters::{self, Recruiter};
 use crate::screen::{command, heading, say};
 use crate::story;
 use crate::support::World;
@@ -36,13 +37,21 @@ pub fn how_to_go_on(world: &World, ground: &Ground, number: &str) -> Result<()> 
     Ok(())
 }
 
+/// Recruiters connect anew this often, before their tokens expire.
+const RENEW: Duration = Duration::from_secs(600);
+
 /// Waits for Ctrl-C; fails when a program ends by itself.
-pub async fn until_stopped(world: &mut World, stop: &CancellationToken) -> Result<()> {
+pub async fn until_stopped(world: &mut World, recruiters: &mut Vec<Recruiter>, stop: &CancellationToken) -> Result<()> {
+    let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + RENEW, RENEW);
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
+            _ = renew.tick() => {
+                recruiters.clear();
+                *recruiters = recruiters::connect(world).await?;
+            }
             _ = look.tick() => story::running(world)?,
         }
     }

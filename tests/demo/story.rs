@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clientnumber::resources::conditions::{ConditionType, get};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -105,8 +105,8 @@ async fn person(world: &mut World) -> Result<()> {
 
 /// A candidate writes to each line, twice; each recruiter must get its own company's messages, once and in order, and
 /// nothing else. The second round is the fence: whatever of the first had gone astray would have arrived before it.
-pub async fn messages(world: &World, atlas_number: &str, recruiters: &[Recruiter; 2]) -> Result<()> {
-    let [sara, omar] = recruiters;
+pub async fn messages(world: &World, atlas_number: &str, recruiters: &[Recruiter]) -> Result<()> {
+    let [sara, omar] = recruiters else { bail!("two recruiters are needed, {} are connected", recruiters.len()) };
     let amina = json!({"name": "Amina", "user_id": "MA.13491208655302741918", "phone": "+212677001122"});
     let karim = json!({"name": "Karim", "user_id": "MA.99887766554433221100"});
     let to_atlas = ["Salam, is the driver's job in Tanger still open?", "I can start on Monday."];
@@ -158,7 +158,7 @@ pub async fn checks(world: &mut World, atlas_number: &str) -> Result<()> {
 pub fn running(world: &mut World) -> Result<()> {
     let ended = [world.controller()?.ended(), world.router.ended(), world.sandbox.program().ended()];
     match ended.into_iter().flatten().next() {
-        Some(end) => anyhow::bail!("{end}"),
+        Some(end) => bail!("{end}"),
         None => Ok(()),
     }
 }

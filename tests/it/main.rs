@@ -5,6 +5,7 @@ mod support;
 
 mod crds;
 mod delivery;
+mod docs;
 mod e2e;
 mod providers;
 mod store;
