@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::plan::Step;
 use super::status::Progress;
+use crate::domain::PolicyTime;
 use crate::providers::{ErrorClass, ProviderError};
 use crate::resources::reasons::Reason;
 use crate::store::StoreError;
@@ -37,7 +38,7 @@ pub struct Verdict {
 }
 
 /// The verdict on an error of a step; None: plan anew at once.
-pub fn verdict(step: Step, error: &StepError) -> Option<Verdict> {
+pub fn verdict(step: Step, error: &StepError, policy: PolicyTime) -> Option<Verdict> {
     let working = |reason, message: String| Verdict {
         progress: Progress::working(step, reason, message),
         failure: true,
@@ -58,13 +59,14 @@ pub fn verdict(step: Step, error: &StepError) -> Option<Verdict> {
         StepError::Kube(_) => {
             working(Reason::InProgress, "the Kubernetes API refused or did not answer; tried again by itself".into())
         }
-        StepError::Provider(error) => provider(step, error),
+        StepError::Provider(error) => provider(step, error, policy),
     })
 }
 
-fn provider(step: Step, error: &ProviderError) -> Verdict {
+fn provider(step: Step, error: &ProviderError, policy: PolicyTime) -> Verdict {
     let text = error.provider_text();
-    let asked = error.retry_after.or(error.policy_wait);
+    // What the provider says is real time; what its rule says is policy.
+    let asked = error.retry_after.or(error.policy_wait.map(|wait| policy.scaled(wait)));
     match error.class {
         ErrorClass::Throttled { retry_after } => Verdict {
             progress: Progress::working(

@@ -152,7 +152,9 @@ async fn run_step(pass: &mut Pass<'_>) -> Result<Action, StepError> {
 
 /// Shows an error and says when the step is tried again.
 async fn failed(pass: &mut Pass<'_>, step: Step, error: &StepError) -> Result<Action, StepError> {
-    let Some(verdict) = verdict(step, error) else { return Ok(requeue(pass.ctx, Duration::from_millis(200))) };
+    let Some(verdict) = verdict(step, error, pass.ctx.policy) else {
+        return Ok(requeue(pass.ctx, Duration::from_millis(200)));
+    };
     tracing::info!(line = %pass.spec.name, step = step.as_str(), error = %error, "a step did not succeed; it is tried again");
     let ctx = pass.ctx;
     let attempts = pass.status().retry.map_or(0, |r| r.attempts) + i32::from(verdict.failure);

@@ -86,7 +86,7 @@ pub async fn reconcile(line: ClientNumber, ctx: &Context) -> Result<Action, Step
             Ok(Action::requeue(ctx.jitter(after)))
         }
         Err(error) => {
-            let Some(verdict) = verdict(plan(&pass.status()), &error) else {
+            let Some(verdict) = verdict(plan(&pass.status()), &error, ctx.policy) else {
                 return Ok(Action::requeue(Duration::from_millis(200)));
             };
             let progress = releasing(

@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::super::pass::Pass;
 use super::super::plan::Step;
 use super::super::status::Progress;
 use super::super::{Outcome, StepError};
 use crate::domain::NamespacedName;
-use crate::providers::telnyx::{OwnedNumber, OwnedStatus};
+use crate::providers::telnyx::{Order, OrderStatus, OwnedNumber, OwnedStatus};
 use crate::resources::names;
 use crate::resources::reasons::Reason;
 
@@ -49,8 +51,29 @@ pub fn company_tag(tags: &[String], ours: &crate::domain::CompanyId) -> CompanyT
 pub async fn find(pass: &Pass<'_>) -> Result<Found, StepError> {
     let account = &pass.account;
     let reference = pass.spec.reference(&account.owner);
-    let by_reference = account.telnyx.numbers_by_reference(&reference).await?;
-    for number in by_reference.iter().filter(|n| usable(n)) {
+    let mut ours = account.telnyx.numbers_by_reference(&reference).await?;
+    // An order of ours speaks for its number too: the reference may not be copied to the number.
+    let orders = account.telnyx.orders_by_reference(&reference).await?;
+    let (now, grace) = (pass.ctx.clock.now(), pass.ctx.policy.order_grace());
+    for order in &orders {
+        for number in order.numbers.iter().filter_map(|item| item.number.as_ref()) {
+            if ours.iter().any(|owned| owned.number == *number) || !may_deliver(order) {
+                continue;
+            }
+            match account.telnyx.number(number).await? {
+                Some(owned)
+                    if owned.reference.as_deref().is_none_or(|r| r.is_empty() || r == reference.to_string()) =>
+                {
+                    ours.push(owned);
+                }
+                // Another line's by now.
+                Some(_) => {}
+                None if unfinished(order, now, grace) => return Ok(Found::Blocked(on_its_way(pass, order))),
+                None => {}
+            }
+        }
+    }
+    for number in ours.iter().filter(|n| usable(n)) {
         if pass.ctx.other_line_with(&number.number, &pass.spec.uid).is_some() {
             // Another object lives on it, whatever its reference says.
             continue;
@@ -60,19 +83,6 @@ pub async fn find(pass: &Pass<'_>) -> Result<Found, StepError> {
             CompanyTag::Missing if claimed_by_us(pass, number) => return Ok(Found::Number(number.clone())),
             other => return Ok(Found::Blocked(mismatch(pass, number, &other))),
         }
-    }
-    // An order of ours whose number is not listed yet: status was lost on the way (a restore), or the list lags.
-    if let Some(order) = account.telnyx.orders_by_reference(&reference).await?.into_iter().find(|order| {
-        order.status.is_none_or_pending()
-            && order
-                .numbers
-                .iter()
-                .any(|item| item.number.as_ref().is_some_and(|n| !by_reference.iter().any(|owned| owned.number == *n)))
-    }) {
-        let message =
-            format!("an order of this line ({}) is not finished; its number is taken when it is delivered", order.id);
-        let progress = Progress::working(Step::Acquire, Reason::PurchaseOutcomeUnknown, message);
-        return Ok(Found::Blocked(Outcome::wait(progress, pass.ctx.policy.order_poll())));
     }
     let retained = account.owned_numbers(Duration::ZERO).await?;
     let free = retained.iter().find(|number| {
@@ -84,15 +94,21 @@ pub async fn find(pass: &Pass<'_>) -> Result<Found, StepError> {
     Ok(free.map_or(Found::Nothing, |number| Found::Number(number.clone())))
 }
 
-trait PendingOrder {
-    fn is_none_or_pending(&self) -> bool;
+fn may_deliver(order: &Order) -> bool {
+    !matches!(order.status, Some(OrderStatus::Failure | OrderStatus::Cancelled | OrderStatus::Deleted))
 }
 
-impl PendingOrder for Option<crate::providers::telnyx::OrderStatus> {
-    fn is_none_or_pending(&self) -> bool {
-        use crate::providers::telnyx::OrderStatus::{Cancelled, Deleted, Failure, Success};
-        !matches!(self, Some(Success | Failure | Cancelled | Deleted))
-    }
+/// Whether an order may still bring a number that the account does not list. A delivered one counts for as long as lists
+/// may lag; after that its number was given back.
+fn unfinished(order: &Order, now: Timestamp, grace: Duration) -> bool {
+    order.status != Some(OrderStatus::Success) || order.created_at.is_none_or(|at| now < at + grace)
+}
+
+fn on_its_way(pass: &Pass<'_>, order: &Order) -> Outcome {
+    let message =
+        format!("an order of this line ({}) is not finished; its number is taken when it is delivered", order.id);
+    let progress = Progress::working(Step::Acquire, Reason::PurchaseOutcomeUnknown, message);
+    Outcome::wait(progress, pass.ctx.policy.order_poll())
 }
 
 fn usable(number: &OwnedNumber) -> bool {

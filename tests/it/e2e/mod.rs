@@ -1,4 +1,5 @@
 //! The whole path on real parts: from apply to the recruiter's screen, and what a crash at any point may not do.
 
+mod crashes;
 mod leaks;
 mod onboarding;
