@@ -247,12 +247,10 @@ fn concerned(ctx: &Context, portfolio: &Portfolio) -> Vec<ObjectRef<ClientNumber
         .collect()
 }
 
-fn report<E: std::fmt::Display, W: std::error::Error>(
+fn report<E: std::error::Error, W: std::error::Error>(
     kind: &'static str,
     error: &kube::runtime::controller::Error<E, W>,
-) where
-    E: std::error::Error,
-{
+) {
     use kube::runtime::controller::Error;
     match error {
         // Gone before its turn came.

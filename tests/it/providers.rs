@@ -78,7 +78,7 @@ async fn a_line_call_by_call() -> Result<()> {
     assert!(telnyx.balance().await?.available.to_string() != "0");
     assert!(telnyx.coverage(&Country::parse("MA")?).await?.numbers);
     let capture = telnyx.create_texml_application("clientnumber/test/c/capture", &capture_document().await?).await?;
-    assert!(telnyx.texml_applications().await?.iter().any(|app| *app == capture));
+    assert!(telnyx.texml_applications().await?.contains(&capture));
 
     // Acquire, tag, find again.
     let owned = buy(&telnyx, &reference, &capture.id).await?;

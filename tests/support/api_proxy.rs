@@ -150,7 +150,7 @@ impl ApiRule {
         self
     }
 
-    fn parts(self) -> (String, Box<dyn Fn(&ApiRequest) -> bool + Send + Sync>, Which) {
+    fn parts(self) -> (String, Test, Which) {
         let tests = self.tests;
         (self.what, Box::new(move |request| tests.iter().all(|test| test(request))), self.which)
     }

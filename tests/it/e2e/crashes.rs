@@ -62,8 +62,9 @@ async fn crash(at: At, env: &[(&str, &str)]) -> Result<(World, ApiProxy)> {
             world.apply(line).await?;
             world.sandbox.holding(&id, LONG).await?;
             world.controller()?.kill().await?;
-            // What is on offer changes meanwhile: whoever chooses anew chooses another number.
-            world.sandbox.post("/settings", json!({"telnyx": {"coverage": {"MA": ["national", "local"]}}})).await?;
+            // Prices change meanwhile: whoever chooses anew chooses another number.
+            let dear = json!({"mobile": {"upfront": "6.00", "monthly": "6.00"}});
+            world.sandbox.post("/settings", json!({"telnyx": {"prices": dear}})).await?;
             world.controller()?.restart().await?;
             world.wait_line("atlas", "True", "Ready", LONG).await?;
             world.sandbox.release(&id).await?;
@@ -89,14 +90,17 @@ async fn kill_at(world: &mut World, line: Value, fault: Value) -> Result<()> {
     world.sandbox.release(&id).await
 }
 
-/// Waits until a request that was held has run to its end.
+/// Waits until the order that was held has come to its end: refused, or delivered and in the ledger.
 async fn answered(world: &World, fault: &str) -> Result<()> {
-    wait::until(LONG, "the held request to end", async || {
+    wait::until(LONG, "the held order to end", async || {
         let state = world.sandbox.get(&format!("/faults/{fault}")).await.unwrap_or_default();
         let journal = world.sandbox.get("/journal?operation=telnyx.create_number_order").await.unwrap_or_default();
-        let open =
-            journal["entries"].as_array().into_iter().flatten().any(|e| e["fault"].is_null() && e["status"].is_null());
-        if state["holding"] == 0 && !open { Seen::Done(()) } else { Seen::NotYet(format!("{state} {journal}")) }
+        let bought = world.sandbox.purchases().await.unwrap_or_default().len();
+        let calls = journal["entries"].as_array().cloned().unwrap_or_default();
+        let open = calls.iter().filter(|e| e["status"].is_null()).count();
+        let accepted = calls.iter().filter(|e| e["status"] == 200).count();
+        let ended = state["holding"] == 0 && open == 0 && accepted == bought;
+        if ended { Seen::Done(()) } else { Seen::NotYet(format!("{accepted} accepted, {bought} bought, {state}")) }
     })
     .await
 }

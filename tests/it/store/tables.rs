@@ -135,7 +135,7 @@ async fn quarantine_is_encrypted_and_deduplicated() -> Result<()> {
     let bytes = mongodb::bson::serialize_to_vec(&stored)?;
     assert!(!bytes.windows(6).any(|window| window == b"MARKER"), "readable without the key");
 
-    assert_eq!(quarantine.waiting_lines().await?, [line.clone()]);
+    assert_eq!(quarantine.waiting_lines().await?, std::slice::from_ref(&line));
     let waiting = quarantine.of_line(&line, false, 10).await?;
     assert_eq!(waiting.len(), 1);
     assert_eq!((waiting[0].body.expose().as_str(), waiting[0].entry_id.as_str()), ("Salam MARKER", "104"));
@@ -172,7 +172,7 @@ async fn the_small_tables() -> Result<()> {
     let current = Timestamp::from_millisecond(Timestamp::now().as_millisecond())?;
     let revocation = Revocation::new(None, Some("r1".into()), None, current, &mut rand::rng()).unwrap();
     revocations.insert(&revocation).await?;
-    assert_eq!(revocations.active(Timestamp::now()).await?, [revocation.clone()]);
+    assert_eq!(revocations.active(Timestamp::now()).await?, std::slice::from_ref(&revocation));
     let told = wait::until(SOON, "the revocation", async || match watch.next().await {
         Ok(Some(told)) => Seen::Done(told),
         Ok(None) => Seen::NotYet("silence".into()),
