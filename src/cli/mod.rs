@@ -2,6 +2,7 @@
 
 pub mod controller;
 pub mod crds;
+pub mod plugin;
 pub mod revoke;
 pub mod router;
 pub mod sandbox;
@@ -39,6 +40,14 @@ enum Command {
     Token(token::Args),
     /// Cut connections and refuse their tokens.
     Revoke(revoke::Args),
+    /// Hand in a line's code, or let Meta call it now.
+    Verify(plugin::VerifyArgs),
+    /// Look at a line now, whatever its next retry time is.
+    Retry(plugin::Line),
+    /// Stop work on a line; its route stays as it is.
+    Suspend(plugin::Line),
+    /// Let work on a line go on.
+    Resume(plugin::Line),
 }
 
 /// Why a command ended without success.
@@ -91,6 +100,10 @@ pub fn main() -> ExitCode {
         Command::Sandbox(args) => block_on(sandbox::run(args)),
         Command::Token(args) => token::run(&args),
         Command::Revoke(args) => revoke::run(args),
+        Command::Verify(args) => plugin::verify(args),
+        Command::Retry(line) => plugin::retry(line),
+        Command::Suspend(line) => plugin::suspend(line, true),
+        Command::Resume(line) => plugin::suspend(line, false),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -123,7 +123,7 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
     }
     let progress = releasing(pass, "the line takes no part in sending any more; what arrives is still delivered");
     route::set_state(pass, RouteState::Draining, &progress).await?;
-    verify::disarm(pass).await?;
+    verify::disarm(pass, &progress).await?;
     if let Some(id) = route::phone_number_id(&pass.status().phone_number_id) {
         let listed = pass.account.waba_numbers(Duration::ZERO).await?;
         if listed.iter().any(|n| n.id == id && n.is_connected()) {

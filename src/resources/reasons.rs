@@ -82,7 +82,7 @@ reasons! {
     CompanyMismatch, Engineer, "the number that carries this line's reference belongs to another company";
     NumberNotFound, Engineer, "the number named in number.existing is not in the Telnyx account";
     NumberNotActive, Management, "the carrier has the number but it is not active";
-    NumberBurnt, Engineer, "the number is paid for, but Meta will not take it; decide with kubectl clientnumber replace";
+    NumberBurnt, Engineer, "the number is paid for, but Meta will not take it; a person decides between trying again and another number";
     NumberInUse, Engineer, "the number has another use at the carrier, which is not changed silently";
     Acquired, Nobody, "the number was bought for this line";
     Adopted, Nobody, "a number that was there already was taken over";

@@ -158,6 +158,11 @@ impl World {
         Ok(world)
     }
 
+    /// The administrator's kubeconfig, past any proxy.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     /// The folder with all logs.
     pub fn dir(&self) -> &Path {
         &self.dir

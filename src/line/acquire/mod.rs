@@ -21,8 +21,8 @@ use super::{Outcome, StepError, StepResult};
 use crate::domain::E164;
 use crate::providers::telnyx::NumberUpdate;
 use crate::resources::ClientNumber;
-use crate::resources::client_number::{PurchasePhase, PurchaseStatus};
-use crate::resources::names::{self, ANNOTATION_PHONE_NUMBER};
+use crate::resources::client_number::{PurchasePhase, PurchaseStatus, RetryStatus};
+use crate::resources::names::{self, ANNOTATION_PHONE_NUMBER, ANNOTATION_RETRY};
 use crate::resources::reasons::Reason;
 
 /// Runs the step.
@@ -32,6 +32,9 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         Source::ExistingTelnyx(number) => existing::telnyx(pass, &number).await,
         Source::Acquire { country, types } => match pass.status().purchase {
             Some(purchase) if purchase.phase == PurchasePhase::Burnt => {
+                if asked_again(pass) {
+                    return once_more(pass).await;
+                }
                 let progress = Progress::stalled(Step::Acquire, Reason::NumberBurnt, burnt_message(pass));
                 Ok(Outcome::wait(progress, pass.ctx.policy.backoff(9)))
             }
@@ -48,9 +51,28 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
 /// What a person is told about a number that Meta will not take.
 pub fn burnt_message(pass: &Pass<'_>) -> String {
     format!(
-        "Meta will not take this number: it belongs to an existing WhatsApp account. Have that account deleted on the phone that uses it and run kubectl clientnumber retry {0}, or buy another number with kubectl clientnumber replace {0}",
+        "Meta will not take this number: it belongs to an existing WhatsApp account. Have that account deleted on the phone that uses it and run kubectl clientnumber retry {0}; or give the number up: delete this ClientNumber with deletionPolicy Release and create it anew",
         pass.spec.name.name
     )
+}
+
+/// Whether a person asked to look again since that was last granted.
+fn asked_again(pass: &Pass<'_>) -> bool {
+    let asked = pass.line.annotations().get(ANNOTATION_RETRY);
+    let handled = pass.status().retry.and_then(|r| r.handled_request);
+    asked.is_some() && asked != handled.as_ref()
+}
+
+/// The other WhatsApp account is said to be gone: the number is tried again.
+async fn once_more(pass: &mut Pass<'_>) -> StepResult {
+    let token = pass.line.annotations().get(ANNOTATION_RETRY).cloned();
+    let progress = Progress::working(Step::Acquire, Reason::InProgress, "registering the number is tried once more");
+    pass.save(&progress, |status| {
+        status.purchase.iter_mut().for_each(|p| p.phase = PurchasePhase::Owned);
+        status.retry.get_or_insert_with(RetryStatus::default).handled_request = token;
+    })
+    .await?;
+    Ok(Outcome::advanced(Step::Acquire))
 }
 
 /// What a purchase on its way means for a release.

@@ -69,8 +69,9 @@ async fn check_document(pass: &Pass<'_>) -> Option<Outcome> {
     }
 }
 
-/// Deletes what was recorded and lets the number reject calls again. Does nothing for a number that is not armed.
-pub async fn disarm(pass: &mut Pass<'_>) -> Result<(), StepError> {
+/// Lets the number reject calls again and deletes what was recorded. Does nothing for a number that is not armed.
+/// `progress` is what is shown meanwhile.
+pub async fn disarm(pass: &mut Pass<'_>, progress: &Progress) -> Result<(), StepError> {
     let status = pass.status();
     let armed = status.verification.as_ref().is_some_and(|v| v.armed_at.is_some());
     let (true, Some(number), Some(number_id)) = (armed, pass.number(), status.purchase.and_then(|p| p.number_id))
@@ -92,8 +93,7 @@ pub async fn disarm(pass: &mut Pass<'_>) -> Result<(), StepError> {
         }
         telnyx.delete_recording(&id).await?;
     }
-    let progress = Progress::working(Step::Verify, Reason::InProgress, "calls to the number are rejected again");
-    pass.save(&progress, |status| {
+    pass.save(progress, |status| {
         if let Some(verification) = status.verification.as_mut() {
             verification.armed_at = None;
             verification.known_recordings.clear();

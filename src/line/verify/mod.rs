@@ -124,9 +124,7 @@ async fn hand_in(pass: &mut Pass<'_>, entry: &PhoneNumber, code: &OtpCode, recor
 /// Meta accepted: recorded first, then the number stops recording.
 async fn accepted(pass: &mut Pass<'_>) -> StepResult {
     let now = Time(pass.ctx.clock.now());
-    let progress =
-        Progress::working(Step::Verify, Reason::Verified, "Meta accepted the code; calls are rejected again next");
-    pass.save(&progress, |status| {
+    pass.save(&verified(), |status| {
         let verification = status.verification.get_or_insert_with(VerificationStatus::default);
         verification.verified_at.get_or_insert(now);
         verification.code_expires_at = None;
@@ -137,14 +135,21 @@ async fn accepted(pass: &mut Pass<'_>) -> StepResult {
 
 /// After success: recordings are deleted, the number rejects calls again.
 async fn finish(pass: &mut Pass<'_>) -> StepResult {
-    arm::disarm(pass).await?;
+    arm::disarm(pass, &verified()).await?;
     Ok(Outcome::advanced(Step::Verify))
+}
+
+fn verified() -> Progress {
+    Progress::working(
+        Step::Verify,
+        Reason::Verified,
+        "Meta accepted the code; calls are rejected again, and the line is routed next",
+    )
 }
 
 /// An attempt ended without a code.
 async fn ended(pass: &mut Pass<'_>, reason: Reason, what: &str) -> StepResult {
     pass.ctx.metrics.code_request("expired");
-    arm::disarm(pass).await?;
     let progress = Progress::working(
         Step::Verify,
         reason,
@@ -152,6 +157,7 @@ async fn ended(pass: &mut Pass<'_>, reason: Reason, what: &str) -> StepResult {
             "{what}; the next attempt follows as soon as limits.codeRequests allows, or hand a code in with kubectl clientnumber verify"
         ),
     );
+    arm::disarm(pass, &progress).await?;
     pass.save(&progress, |status| {
         if let Some(verification) = status.verification.as_mut() {
             verification.code_expires_at = None;
