@@ -1,7 +1,7 @@
 //! ClientNumber: one WhatsApp number per client company, declared in Kubernetes.
 //!
 //! The layers, outermost first; each may use those below it, never those above:
-//! `cli` starts programs; `line` and `portfolio` are the controller; `router` (ingest) and `delivery` (sockets) serve
+//! `cli` starts programs; `controller` runs `line` and `portfolio`; `router` (ingest) and `delivery` (sockets) serve
 //! messages; `code` catches the verification code; `store` is MongoDB; `providers` is Telnyx and Meta over HTTP;
 //! `money` prices; `telemetry` logs and measures; `listen` accepts connections; `resources` are the Kubernetes kinds; `domain` holds the words.
 //! `sandbox` plays the two providers for development and may be used by `cli` only.

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 
-use super::context::Context;
 use super::error::StepError;
 use super::plan::plan;
 use super::spec::LineSpec;
 use super::status::{Overlay, Progress};
+use crate::controller::context::Context;
 use crate::portfolio::accounts::Account;
 use crate::resources::conditions::{ConditionType, get, is_true};
 use crate::resources::names::ANNOTATION_RETRY;

@@ -6,9 +6,7 @@
 
 mod acquire;
 pub mod budget;
-pub mod context;
 pub mod error;
-pub mod events;
 mod gate;
 mod keep;
 mod link;
@@ -21,7 +19,6 @@ mod route;
 pub mod spec;
 pub mod status;
 mod verify;
-pub mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +27,11 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 
+use crate::controller::context::Context;
 use crate::resources::ClientNumber;
 use crate::resources::client_number::RetryStatus;
 use crate::resources::names::{ANNOTATION_RETRY, LINE_FINALIZER};
 use crate::resources::reasons::Reason;
-use context::Context;
 use error::{StepError, verdict};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use pass::Pass;

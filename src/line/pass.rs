@@ -8,11 +8,11 @@
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 
-use super::context::Context;
 use super::error::StepError;
-use super::events;
 use super::spec::LineSpec;
 use super::status::{Overlay, Progress, apply};
+use crate::controller::context::Context;
+use crate::controller::events;
 use crate::domain::E164;
 use crate::portfolio::accounts::Account;
 use crate::resources::{ClientNumber, ClientNumberStatus, Portfolio};

@@ -11,15 +11,15 @@ use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 
 use super::acquire;
-use super::context::Context;
 use super::error::{StepError, verdict};
-use super::events::{self, Draft};
 use super::pass::{self, Pass};
 use super::plan::plan;
 use super::route;
 use super::spec::LineSpec;
 use super::status::{Overlay, Progress};
 use super::verify;
+use crate::controller::context::Context;
+use crate::controller::events::{self, Draft};
 use crate::portfolio::ledger_write::{self, ClaimError};
 use crate::resources::ClientNumber;
 use crate::resources::client_number::{DeletionPolicy, PurchasePhase};

@@ -5,8 +5,8 @@ use kube::Api;
 use kube::api::PostParams;
 
 use super::ledger::{self, Claim, Refusal};
+use crate::controller::context::Context;
 use crate::domain::{E164, NamespacedName};
-use crate::line::context::Context;
 use crate::resources::Portfolio;
 use crate::resources::portfolio::LedgerEntry;
 

@@ -23,7 +23,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 
-use crate::line::context::Context;
+use crate::controller::context::Context;
 use crate::resources::names::{ANNOTATION_RETRY, PORTFOLIO_FINALIZER};
 use crate::resources::{ClientNumber, Portfolio};
 use rounds::Basis;

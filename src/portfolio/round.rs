@@ -4,8 +4,8 @@
 use super::accounts::{Account, Applications};
 use super::applications::{self, Claimed};
 use super::credentials::{self, CredentialError};
+use crate::controller::context::Context;
 use crate::domain::E164;
-use crate::line::context::Context;
 use crate::providers::telnyx::OwnedNumber;
 use crate::providers::{ErrorClass, ProviderError, Reason as Outcomes, meta};
 use crate::resources::Portfolio;

@@ -6,9 +6,9 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::round::Found;
 use super::{counts, ledger, lines_of};
+use crate::controller::context::Context;
+use crate::controller::events;
 use crate::domain::E164;
-use crate::line::context::Context;
-use crate::line::events;
 use crate::resources::conditions::{ConditionType, Truth, Wanted, fold, seconds};
 use crate::resources::portfolio::{ApplicationStatus, NumberCounts};
 use crate::resources::reasons::Reason;

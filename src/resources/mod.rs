@@ -4,6 +4,7 @@ pub mod client_number;
 pub mod conditions;
 pub mod crds;
 pub mod limits;
+pub mod line_status;
 pub mod names;
 pub mod portfolio;
 pub mod rate_card;

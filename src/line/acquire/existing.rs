@@ -1,12 +1,12 @@
 //! Numbers that the spec names: in the Telnyx account already, or another operator's. Nothing is bought; they are claimed
 //! in the ledger all the same, so that a second line that names one is told before any call is made.
 
-use super::super::context::Context;
 use super::super::pass::Pass;
 use super::super::plan::Step;
 use super::super::status::Progress;
 use super::super::{Outcome, StepResult};
 use super::{claim, mark, record_owned};
+use crate::controller::context::Context;
 use crate::domain::E164;
 use crate::portfolio::accounts::Account;
 use crate::providers::telnyx::{OwnedNumber, OwnedStatus};

@@ -4,12 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::time::Duration;
 
 use super::super::budget;
-use super::super::context::Context;
 use super::super::pass::Pass;
 use super::super::plan::{Step, plan};
 use super::super::status::Progress;
 use super::super::{Outcome, StepError, StepResult};
 use super::{arm, ended, person};
+use crate::controller::context::Context;
 use crate::providers::{ErrorClass, Reason as Outcomes, meta};
 use crate::resources::ClientNumber;
 use crate::resources::client_number::{CodeMethod, VerificationStatus};

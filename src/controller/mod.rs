@@ -1,11 +1,14 @@
-//! Running the controller: watches, the two reconcilers, leadership, shutdown. What a pass does is `line`'s and
-//! `portfolio`'s.
-//!
-//! The lease between replicas is an optimisation; what keeps money safe is the saved intent. Losing the lease ends the
-//! process, so that no work goes on beside a new leader's.
+//! Running the controller: watches, the two reconcilers, shutdown. What a pass does is `line`'s and `portfolio`'s; what
+//! both work with is `context`. Must never decide anything about a line or a Portfolio.
+
+pub mod context;
+pub mod events;
+mod lease;
+pub mod views;
+
+pub use lease::{Lease, while_leading};
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -14,14 +17,13 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
-use kube_lease_manager::LeaseManagerBuilder;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
+use crate::controller::context::Context;
+use crate::controller::views::Views;
 use crate::domain::{ClusterId, PolicyTime, SharedClock};
-use crate::line::context::Context;
-use crate::line::views::Views;
 use crate::portfolio::accounts::Accounts;
 use crate::portfolio::rounds::Rounds;
 use crate::providers::Http;
@@ -284,70 +286,4 @@ async fn identity(client: &Client) -> Result<ClusterId, ControllerError> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let system = namespaces.get("kube-system").await.map_err(|e| ControllerError::Identity(Box::new(e)))?;
     system.uid().and_then(|uid| ClusterId::parse(uid).ok()).ok_or(ControllerError::NoIdentity)
-}
-
-/// The lease among replicas.
-pub struct Lease {
-    /// Namespace of the lease.
-    pub namespace: String,
-    /// This replica's name.
-    pub identity: String,
-    /// How long the lease is good for, unscaled.
-    pub duration: Duration,
-    /// How long before its end it is renewed, unscaled.
-    pub renew_before: Duration,
-}
-
-/// Runs `work` while this process holds the lease; its loss ends it.
-pub async fn while_leading<F>(
-    client: Client,
-    lease: Lease,
-    metrics: Arc<ControllerMetrics>,
-    stop: CancellationToken,
-    work: impl FnOnce(CancellationToken) -> F,
-) -> Result<(), ControllerError>
-where
-    F: Future<Output = Result<(), ControllerError>>,
-{
-    let failed = |e: kube_lease_manager::LeaseManagerError| ControllerError::Lease(e.to_string());
-    let manager = LeaseManagerBuilder::new(client, names::CONTROLLER)
-        .with_namespace(&lease.namespace)
-        .with_identity(&lease.identity)
-        .with_duration(lease.duration.as_secs().max(2))
-        .with_grace(lease.renew_before.as_secs().clamp(1, lease.duration.as_secs().max(2) - 1))
-        .build()
-        .await
-        .map_err(failed)?;
-    let (mut leads, task) = manager.watch().await;
-    tracing::info!(identity = %lease.identity, "waiting for the lease");
-    let won = tokio::select! {
-        () = stop.cancelled() => None,
-        led = leads.wait_for(|leads| *leads) => Some(led.is_ok()),
-    };
-    match won {
-        Some(true) => {}
-        Some(false) => return Err(ControllerError::Lease("its task ended".into())),
-        None => {
-            // Dropping the receiver ends the task, which gives the lease back.
-            drop(leads);
-            let _ = task.await;
-            return Ok(());
-        }
-    }
-    metrics.leads(true);
-    tracing::info!("this process leads");
-    let inner = stop.child_token();
-    let mut working = std::pin::pin!(work(inner.clone()));
-    let result = tokio::select! {
-        result = &mut working => result,
-        _ = leads.wait_for(|leads| !*leads) => {
-            metrics.leads(false);
-            inner.cancel();
-            let _ = (&mut working).await;
-            Err(ControllerError::LeaseLost)
-        }
-    };
-    drop(leads);
-    let _ = task.await;
-    result
 }

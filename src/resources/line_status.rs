@@ -1,0 +1,251 @@
+//! Status of a `ClientNumber`: what the controller records of a line. Written by the controller only.
+//!
+//! The blocks `purchase`, `link`, `verification`, `registration` are what makes a crash harmless; the pipeline is a switch
+//! on them. Never holds a code, a PIN, a token or a candidate's data.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the controller knows of the line. Written by the controller only; never holds a code, a PIN, a token or a
+/// candidate's data.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientNumberStatus {
+    /// Generation of the spec that this status speaks of; -1 until the controller has seen the object.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// The line's number, once it is owned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_number: Option<String>,
+    /// Meta's id of the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_number_id: Option<String>,
+    /// The step that the line is at, one word; for display only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Conditions, Ready first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// The purchase and how far it got; what makes a crash harmless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purchase: Option<PurchaseStatus>,
+    /// Adding the number to the WhatsApp Business Account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkStatus>,
+    /// Codes that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationStatus>,
+    /// Attempts to register.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<RegistrationStatus>,
+    /// What Meta said of the line at the last look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<LineStatus>,
+    /// The line's entry in the routing table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteStatus>,
+    /// The line's fixed cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostStatus>,
+    /// Retry state; gates the next attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryStatus>,
+}
+
+/// Phases of a purchase. None is the absence of the block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PurchasePhase {
+    /// A candidate is saved; exactly it may be ordered.
+    Intended,
+    /// The carrier has the order.
+    Ordered,
+    /// The carrier waits for documents.
+    WaitingRequirements,
+    /// Our order holds the number and the account lists it, active.
+    Owned,
+    /// The outcome of an order is being looked up.
+    Unknown,
+    /// This candidate is not to be had; another is chosen.
+    Rejected,
+    /// Paid, but Meta will not take it; a person decides.
+    Burnt,
+}
+
+/// The purchase of the line's number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PurchaseStatus {
+    /// How far it got.
+    pub phase: PurchasePhase,
+    /// The number that is, or was, being ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<String>,
+    /// Counts candidates, from 1.
+    #[serde(default)]
+    pub attempt: i32,
+    /// What stands on the order at the carrier: ownerId/namespace/name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The carrier's order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
+    /// The carrier's numeric id of the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number_id: Option<String>,
+    /// The real price, from the search that it was bought by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceStatus>,
+    /// When this candidate was saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When the number was seen to be ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owned_at: Option<Time>,
+}
+
+/// Prices in USD, decimal strings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PriceStatus {
+    /// Once.
+    pub upfront_usd: String,
+    /// Each month.
+    pub monthly_usd: String,
+}
+
+/// Phases of adding the number at Meta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LinkPhase {
+    /// The intent is saved; the number may or may not be there.
+    Intended,
+    /// The WABA lists the number.
+    Linked,
+}
+
+/// Adding the number to the WhatsApp Business Account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkStatus {
+    /// How far it got.
+    pub phase: LinkPhase,
+    /// When the intent was saved.
+    pub started_at: Time,
+    /// Counts attempts, from 1.
+    pub attempt: i32,
+}
+
+/// Codes that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationStatus {
+    /// When codes were asked for, each counted before its call; of the last 72 hours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<Time>,
+    /// Since when the number records calls; absent: it rejects them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub armed_at: Option<Time>,
+    /// No code is asked for before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// The last clientnumber.dev/call-requested-at that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_call_request: Option<String>,
+    /// Until when the code that was asked for last may still be handed in; absent: none is awaited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_expires_at: Option<Time>,
+    /// When Meta accepted the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Time>,
+    /// Recordings that were there before the code was asked for: the carrier's ids. They don't count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_recordings: Vec<String>,
+}
+
+/// Attempts to register.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistrationStatus {
+    /// When register was called, each counted before its call; of the last 72 hours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Time>,
+    /// The name that the line was registered with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_name: Option<String>,
+    /// When the registration was seen at Meta.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_at: Option<Time>,
+}
+
+/// What Meta said of the line.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LineStatus {
+    /// Meta's name_status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name_status: Option<String>,
+    /// Meta's quality_rating.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_rating: Option<String>,
+    /// Meta's messaging limit of the business portfolio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messaging_limit: Option<String>,
+    /// Meta's status of the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// When Meta last onboarded the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_onboarded_at: Option<String>,
+    /// When the router last received a webhook for the line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_webhook_at: Option<Time>,
+}
+
+/// The line's entry in the routing table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteStatus {
+    /// pending, active, draining or disabled.
+    pub state: String,
+    /// Counts the companies that the number has belonged to, from 1.
+    pub epoch: i64,
+    /// Counts writes of the entry.
+    pub revision: i64,
+    /// When it was last written.
+    pub updated_at: Time,
+}
+
+/// The line's fixed cost a month.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CostStatus {
+    /// In USD, as the carrier charges it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly_usd: Option<String>,
+    /// In MAD, by the rate card in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly_mad: Option<String>,
+    /// validFrom of the rate card that was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_card: Option<String>,
+    /// For people: `11.55 MAD`, or `unknown` where no rate card covers today.
+    pub display: String,
+}
+
+/// Retry state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryStatus {
+    /// Failures in a row.
+    #[serde(default)]
+    pub attempts: i32,
+    /// Nothing is tried before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_retry_at: Option<Time>,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// The last clientnumber.dev/retry-requested-at that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_request: Option<String>,
+}
