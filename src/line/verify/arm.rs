@@ -9,6 +9,7 @@ use super::super::plan::Step;
 use super::super::status::Progress;
 use super::super::{Outcome, StepError};
 use crate::code::capture;
+use crate::providers::Reason as Outcomes;
 use crate::providers::telnyx::NumberUpdate;
 use crate::resources::client_number::VerificationStatus;
 use crate::resources::reasons::Reason;
@@ -76,13 +77,18 @@ pub async fn disarm(pass: &mut Pass<'_>, progress: &Progress) -> Result<(), Step
     let armed = status.verification.as_ref().is_some_and(|v| v.armed_at.is_some());
     let (true, Some(number), Some(number_id)) = (armed, pass.number(), status.purchase.and_then(|p| p.number_id))
     else {
+        pass.account.end_turn(&pass.spec.uid);
         return Ok(());
     };
     let telnyx = &pass.account.telnyx;
     // First nothing more is recorded, then what was recorded goes.
     let update =
         NumberUpdate { connection_id: Some(pass.account.applications.reject.clone()), ..NumberUpdate::default() };
-    telnyx.update_number(&number_id, &update).await?;
+    match telnyx.update_number(&number_id, &update).await {
+        // A number that is gone records nothing.
+        Err(error) if !error.is(Outcomes::NotFound) => return Err(error.into()),
+        _ => {}
+    }
     let known = status.verification.map(|v| v.known_recordings).unwrap_or_default();
     let since = super::listen::since(pass.ctx.clock.now());
     let recordings = pass.account.recordings(since, Duration::ZERO).await?;

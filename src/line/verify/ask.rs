@@ -18,7 +18,7 @@ use crate::resources::reasons::Reason;
 use kube::ResourceExt;
 
 /// Asks for a code.
-pub async fn run(pass: &mut Pass<'_>, verification: &VerificationStatus) -> StepResult {
+pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let at_carrier = pass.spec.source.at_carrier();
     let mut known = Vec::new();
     if at_carrier {
@@ -29,6 +29,10 @@ pub async fn run(pass: &mut Pass<'_>, verification: &VerificationStatus) -> Step
             return Ok(Outcome::wait(progress, pass.ctx.policy.code_poll()));
         }
         if let Some(outcome) = arm::arm(pass).await? {
+            // Others need not wait for a line that can't be armed.
+            if pass.status().verification.is_none_or(|v| v.armed_at.is_none()) {
+                pass.account.end_turn(&pass.spec.uid);
+            }
             return Ok(outcome);
         }
         if let Some(number) = pass.number() {
@@ -51,7 +55,6 @@ pub async fn run(pass: &mut Pass<'_>, verification: &VerificationStatus) -> Step
         }
     })
     .await?;
-    let _ = verification;
     call(pass, requested, expires).await
 }
 

@@ -43,7 +43,8 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     if verification.verified_at.is_some() {
         return finish(pass).await;
     }
-    let Some(entry) = entry(pass, pass.ctx.policy.code_poll()).await? else {
+    // Not with every look at the recordings: a fresh WABA has 200 calls an hour for everything.
+    let Some(entry) = entry(pass, pass.ctx.policy.name_poll()).await? else {
         let message = "the WhatsApp Business Account does not list the number at the moment; read again by itself";
         let progress = Progress::working(Step::Verify, Reason::LinkPending, message);
         return Ok(Outcome::wait(progress, pass.ctx.policy.link_poll()));
@@ -67,10 +68,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         Some(_) => return ended(pass, Reason::CodeExpired, "no code was caught while it was good").await,
         None => {}
     }
-    if verification.armed_at.is_some() {
-        // Armed, and no code asked for: killed in between. Ask goes on from there; it arms again, which changes nothing.
-        tracing::debug!(line = %pass.spec.name, "goes on after an interruption between arming and asking");
-    }
+    // Armed without a code asked for means killed in between: asking arms again, which changes nothing.
     if let Some(outcome) = person::not_asked_yet(pass, &verification) {
         return Ok(outcome);
     }
@@ -82,7 +80,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         let wait = at.duration_since(now).try_into().unwrap_or(pass.ctx.policy.code_poll());
         return Ok(Outcome::wait(Progress::working(Step::Verify, Reason::CodeRateLimited, message), wait));
     }
-    ask::run(pass, &verification).await
+    ask::run(pass).await
 }
 
 /// Hands a code in, once. `recording` is what it was read from.
