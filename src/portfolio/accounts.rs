@@ -94,6 +94,11 @@ impl Account {
         self.waba_numbers.get(max_age, || self.meta.phone_numbers(&self.waba)).await
     }
 
+    /// The WABA's numbers as they were read last, without asking.
+    pub fn last_waba_numbers(&self) -> Option<Arc<Vec<meta::PhoneNumber>>> {
+        self.waba_numbers.peek()
+    }
+
     /// The next reader of the WABA's numbers asks Meta: something was changed there.
     pub async fn forget_waba_numbers(&self) {
         self.waba_numbers.forget().await;

@@ -41,6 +41,11 @@ impl<T> Shared<T> {
         Ok(fresh)
     }
 
+    /// What was fetched last, however old; None while nothing is there, or while it is being fetched.
+    pub fn peek(&self) -> Option<Arc<T>> {
+        self.value.try_lock().ok()?.as_ref().map(|(_, value)| value.clone())
+    }
+
     /// The next reader fetches.
     pub async fn forget(&self) {
         *self.value.lock().await = None;

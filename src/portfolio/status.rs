@@ -69,11 +69,17 @@ pub async fn refresh_counts(api: &Api<Portfolio>, portfolio: &Portfolio, ctx: &C
     put(api, portfolio, ctx, |live, status| {
         let lines = lines_of(ctx, live);
         let before = status.numbers.clone().unwrap_or_default();
+        // What lines have read since the round counts too.
+        let at_meta: Option<Vec<E164>> = ctx
+            .accounts
+            .get(live)
+            .and_then(|account| account.last_waba_numbers())
+            .map(|numbers| numbers.iter().filter_map(|n| n.number()).collect());
         let next = counts::of_lines(
             &before,
             lines.iter().map(AsRef::as_ref),
             &status.ledger,
-            None,
+            at_meta.as_deref(),
             live.spec.limits.max_numbers,
         );
         status.numbers = Some(next);

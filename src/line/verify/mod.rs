@@ -138,11 +138,7 @@ async fn finish(pass: &mut Pass<'_>) -> StepResult {
 }
 
 fn verified() -> Progress {
-    Progress::working(
-        Step::Verify,
-        Reason::Verified,
-        "Meta accepted the code; calls are rejected again, and the line is routed next",
-    )
+    Progress::working(Step::Verify, Reason::Verified, "Meta accepted the code; the line is routed next")
 }
 
 /// An attempt ended without a code.
