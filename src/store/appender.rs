@@ -17,6 +17,7 @@ use crate::domain::{Pii, SharedClock};
 use super::append_job::{Job, draft, random_id};
 use super::connect::bounded;
 use super::contacts::{ContactCache, Known, overlay};
+use super::courtesy::Streak;
 use super::error::StoreError;
 use super::fences::{FenceAction, Refused};
 use super::log::Log;
@@ -52,11 +53,12 @@ pub struct Appender {
     clock: SharedClock,
     view: Option<View>,
     retries: u64,
+    streak: Streak,
 }
 
 impl Appender {
     pub(super) fn new(log: Log, clock: SharedClock) -> Self {
-        Self { log, clock, view: None, retries: 0 }
+        Self { log, clock, view: None, retries: 0, streak: Streak::default() }
     }
 
     /// How often an insert had to be tried again since this writer was made.
@@ -67,6 +69,8 @@ impl Appender {
     /// Appends all that the log takes; one outcome an item, in their order. An error means that not all could be settled
     /// before the deadline: some may be in the log, and a repeat of the same items finds them there.
     pub async fn append(&mut self, items: Vec<NewEntry>, deadline: Instant) -> Result<Vec<Outcome>, StoreError> {
+        self.streak.stand_aside().await;
+        let started = Instant::now();
         let mut job = Job::new(items);
         let mut refreshed = false;
         let mut attempt = 0u32;
@@ -94,6 +98,7 @@ impl Appender {
                 }
             }
         }
+        self.streak.appended(started);
         Ok(job.into_outcomes())
     }
 

@@ -10,6 +10,7 @@ mod append_job;
 mod appender;
 mod bson_time;
 mod connect;
+mod courtesy;
 mod error;
 mod fences;
 mod log_entry;
