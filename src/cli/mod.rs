@@ -116,3 +116,47 @@ pub fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn sources(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs" || e == "md") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// A message or a page must not send people to a command that does not exist.
+    #[test]
+    fn commands_that_people_are_sent_to_exist() {
+        let known: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut files = vec![root.join("README.md")];
+        sources(&root.join("src"), &mut files);
+        sources(&root.join("docs"), &mut files);
+        let mut named = 0;
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for part in text.split("kubectl clientnumber ").skip(1) {
+                let word: String = part.chars().take_while(char::is_ascii_lowercase).collect();
+                if !word.is_empty() {
+                    named += 1;
+                    assert!(known.contains(&word), "{} names kubectl clientnumber {word}", file.display());
+                }
+            }
+        }
+        assert!(named > 5, "only {named} places found: does the search still work?");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
