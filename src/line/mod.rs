@@ -93,7 +93,8 @@ pub async fn reconcile(seen: Arc<ClientNumber>, ctx: Arc<Context>) -> Result<Act
     let entry = match gate::admit(&line, &spec, &ctx).await? {
         gate::Admission::Entered(portfolio, account) => (portfolio, account),
         gate::Admission::Waits { progress, overlay, after } => {
-            pass::save(&ctx, &line, &progress, &overlay, |_| ()).await?;
+            let line = pass::save(&ctx, &line, &progress, &overlay, |_| ()).await?;
+            stop_recording(&ctx, line, spec, &progress, overlay).await?;
             return Ok(requeue(&ctx, after));
         }
     };
@@ -108,6 +109,27 @@ pub async fn reconcile(seen: Arc<ClientNumber>, ctx: Arc<Context>) -> Result<Act
     };
     let mut pass = Pass { ctx: &ctx, line, spec, portfolio: entry.0, account: entry.1, overlay: Overlay::None };
     run_step(&mut pass).await
+}
+
+/// A line that may not be worked on must not go on recording calls either. What only lasts a moment leaves the number
+/// armed while a code is awaited; a suspension does not.
+async fn stop_recording(
+    ctx: &Context,
+    line: ClientNumber,
+    spec: LineSpec,
+    progress: &Progress,
+    overlay: Overlay,
+) -> Result<(), StepError> {
+    let verification = line.status.as_ref().and_then(|s| s.verification.clone()).unwrap_or_default();
+    let awaited = verification.code_expires_at.is_some_and(|expires| ctx.clock.now() < expires.0);
+    if ctx.read_only || verification.armed_at.is_none() || (awaited && overlay == Overlay::None) {
+        return Ok(());
+    }
+    let portfolio = ctx.portfolios.get(&spec.portfolio.namespace, &spec.portfolio.name);
+    let Some((portfolio, account)) = portfolio.and_then(|p| ctx.accounts.get(&p).map(|a| (p, a))) else {
+        return Ok(());
+    };
+    verify::disarm(&mut Pass { ctx, line, spec, portfolio, account, overlay }, progress).await
 }
 
 async fn run_step(pass: &mut Pass<'_>) -> Result<Action, StepError> {

@@ -66,6 +66,17 @@ impl Pass<'_> {
         .await?;
         Ok(())
     }
+
+    /// Writes what is about to be done. Nothing is achieved by that, so earlier failures go on counting.
+    pub async fn intend(
+        &mut self,
+        progress: &Progress,
+        change: impl FnOnce(&mut ClientNumberStatus),
+    ) -> Result<(), StepError> {
+        let overlay = self.overlay.clone();
+        self.line = save(self.ctx, &self.line, progress, &overlay, change).await?;
+        Ok(())
+    }
 }
 
 /// Writes a line's status if it differs, and the events for what flipped. Returns the object as the server has it.
@@ -110,13 +121,41 @@ async fn put(ctx: &Context, line: &ClientNumber, status: ClientNumberStatus) -> 
     Err(StepError::Moved)
 }
 
-/// Whether the live object is the one that was planned on, as far as money is concerned.
+/// Whether the live object is the one that was planned on, as far as money and what is counted are concerned: a process
+/// that was frozen and wakes up must neither buy nor overwrite the attempts that another one has recorded since.
 fn as_known(known: &ClientNumber, live: &ClientNumber) -> bool {
-    fn purchase(line: &ClientNumber) -> Option<&crate::resources::client_number::PurchaseStatus> {
-        line.status.as_ref().and_then(|s| s.purchase.as_ref())
-    }
+    let recorded = |line: &ClientNumber| {
+        line.status.clone().map(|s| (s.purchase, s.link, s.verification, s.registration.map(|r| r.attempts)))
+    };
     known.metadata.uid == live.metadata.uid
         && known.metadata.generation == live.metadata.generation
         && known.metadata.deletion_timestamp == live.metadata.deletion_timestamp
-        && purchase(known) == purchase(live)
+        && recorded(known) == recorded(live)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::client_number::VerificationStatus;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    #[test]
+    fn another_writers_attempts_are_not_overwritten() {
+        let known: ClientNumber = serde_json::from_value(serde_json::json!({
+            "apiVersion": "clientnumber.dev/v1alpha1", "kind": "ClientNumber",
+            "metadata": {"name": "atlas", "uid": "u1", "generation": 1},
+            "spec": {"companyId": "atlas", "displayName": "Atlas", "portfolioRef": {"name": "main"},
+                "number": {"acquire": {}}},
+            "status": {"observedGeneration": 1, "conditions": []}
+        }))
+        .unwrap();
+        let mut live = known.clone();
+        live.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
+        live.status.as_mut().unwrap().observed_generation = 7;
+        assert!(as_known(&known, &live), "annotations and conditions are nobody's memory");
+        let asked = Time("2026-11-01T10:00:00Z".parse().unwrap());
+        live.status.as_mut().unwrap().verification =
+            Some(VerificationStatus { requests: vec![asked], ..VerificationStatus::default() });
+        assert!(!as_known(&known, &live), "a code was asked for meanwhile");
+    }
 }

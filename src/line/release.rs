@@ -6,11 +6,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 
 use super::acquire;
+use super::budget;
 use super::error::{StepError, verdict};
 use super::pass::{self, Pass};
 use super::plan::plan;
@@ -22,7 +24,8 @@ use crate::controller::context::Context;
 use crate::controller::events::{self, Draft};
 use crate::portfolio::ledger_write::{self, ClaimError};
 use crate::resources::ClientNumber;
-use crate::resources::client_number::{DeletionPolicy, PurchasePhase};
+use crate::providers::telnyx::OwnedStatus;
+use crate::resources::client_number::{DeletionPolicy, PurchasePhase, RegistrationStatus};
 use crate::resources::names::{ANNOTATION_ABANDON, LINE_FINALIZER, pin_secret};
 use crate::resources::reasons::Reason;
 use crate::store::RouteState;
@@ -41,7 +44,13 @@ pub async fn reconcile(line: ClientNumber, ctx: &Context) -> Result<Action, Step
         return Ok(Action::await_change());
     }
     let status = line.status.clone().unwrap_or_default();
+    let nothing = status.purchase.is_none() && status.phone_number.is_none();
+    if ctx.read_only && !nothing {
+        let text = "would take the line out of service; start the controller without --read-only to let it";
+        return shown(ctx, &line, text).await;
+    }
     if let Some(number) = abandoned(&line) {
+        disable_route(ctx, &line).await;
         return finish(
             ctx,
             &line,
@@ -50,7 +59,6 @@ pub async fn reconcile(line: ClientNumber, ctx: &Context) -> Result<Action, Step
         )
         .await;
     }
-    let nothing = status.purchase.is_none() && status.phone_number.is_none();
     let Ok(spec) = LineSpec::of(&line) else {
         if nothing {
             return finish(ctx, &line, Reason::Released, "nothing had been bought".into()).await;
@@ -74,9 +82,6 @@ pub async fn reconcile(line: ClientNumber, ctx: &Context) -> Result<Action, Step
         );
         return shown(ctx, &line, &text).await;
     };
-    if portfolio.spec.suspend {
-        return shown(ctx, &line, "the Portfolio is suspended; the release goes on when it is not").await;
-    }
     let mut pass = Pass { ctx, line, spec, portfolio, account, overlay: Overlay::Deleting };
     match run(&mut pass).await {
         Ok(Release::Done(reason, message)) => finish(ctx, &pass.line, reason, message).await,
@@ -102,6 +107,13 @@ pub async fn reconcile(line: ClientNumber, ctx: &Context) -> Result<Action, Step
 
 async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
     let policy = pass.ctx.policy;
+    // Before anything that may have to wait: neither MongoDB nor a suspension may keep a number recording.
+    let progress = releasing(pass, "calls to the number are rejected again; the release goes on");
+    verify::disarm(pass, &progress).await?;
+    if pass.portfolio.spec.suspend {
+        let message = "the Portfolio is suspended; the release goes on when it is not";
+        return Ok(Release::Waits(message.into(), policy.backoff(5)));
+    }
     // A purchase on its way is followed to its end first.
     let purchase = pass.status().purchase;
     if let Some(purchase) =
@@ -113,20 +125,32 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
                 return Ok(Release::Done(Reason::Released, "no number had been bought".into()));
             }
             acquire::ForRelease::Waits => {
-                return Ok(Release::Waits(
-                    "an order's outcome is being looked up; the release goes on when it is known".into(),
-                    policy.order_poll(),
-                ));
+                return Ok(awaits_order(pass));
             }
             acquire::ForRelease::Owned => {}
         }
     }
     let progress = releasing(pass, "the line takes no part in sending any more; what arrives is still delivered");
     route::set_state(pass, RouteState::Draining, &progress).await?;
-    verify::disarm(pass, &progress).await?;
     if let Some(id) = route::phone_number_id(&pass.status().phone_number_id) {
         let listed = pass.account.waba_numbers(Duration::ZERO).await?;
         if listed.iter().any(|n| n.id == id && n.is_connected()) {
+            let (now, grace) = (pass.ctx.clock.now(), policy.link_grace());
+            let registration = pass.status().registration.unwrap_or_default();
+            if !may_deregister(&registration, now, grace) {
+                return Ok(Release::Waits(
+                    "Meta was asked to deregister the line and still shows it connected; read again by itself".into(),
+                    policy.link_poll(),
+                ));
+            }
+            // Meta counts both ways together and blocks the number at ten: counted first, then read, not repeated.
+            let progress = releasing(pass, "Meta is asked to deregister the line; its answer is read next");
+            pass.save(&progress, |status| {
+                let registration = status.registration.get_or_insert_with(RegistrationStatus::default);
+                registration.attempts = budget::with(&registration.attempts, now, policy);
+                registration.registered_at = None;
+            })
+            .await?;
             pass.account.meta.deregister(&id).await?;
             pass.account.forget_waba_numbers().await;
             return Ok(Release::Waits(
@@ -144,8 +168,17 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
         (DeletionPolicy::Release, Some(number_id)) => {
             let progress = releasing(pass, "the number is given back at Telnyx");
             pass.save(&progress, |_| ()).await?;
-            pass.account.telnyx.release_number(&number_id).await?;
-            pass.account.forget_owned_numbers().await;
+            if listed_at_carrier(pass, &number_id).await? {
+                pass.account.telnyx.release_number(&number_id).await?;
+                pass.account.forget_owned_numbers().await;
+                // Given back is what Telnyx no longer lists, not what it said it would do.
+                if listed_at_carrier(pass, &number_id).await? {
+                    return Ok(Release::Waits(
+                        "Telnyx was asked to take the number back and still lists it; read again by itself".into(),
+                        policy.order_poll(),
+                    ));
+                }
+            }
             delete_pin(pass).await?;
             Release::Done(Reason::Released, format!("the number was given back{slot}"))
         }
@@ -153,6 +186,51 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
     };
     settle(pass.ctx, &pass.spec).await?;
     Ok(done)
+}
+
+/// Whether deregister may be asked for: once at first, again only when Meta has had the time to show its effect.
+/// `registered_at` goes when it was asked.
+fn may_deregister(registration: &RegistrationStatus, now: Timestamp, grace: Duration) -> bool {
+    registration.registered_at.is_some() || registration.attempts.last().is_none_or(|t| now >= t.0 + grace)
+}
+
+/// An order that may still deliver keeps the object: its number would be paid for by nobody.
+fn awaits_order(pass: &Pass<'_>) -> Release {
+    let policy = pass.ctx.policy;
+    match pass.status().purchase {
+        Some(purchase) if purchase.phase == PurchasePhase::WaitingRequirements => Release::Waits(
+            format!(
+                "the carrier waits for documents before it delivers {}: cancel the order in the Telnyx portal or hand them in; the release goes on by itself, or set {ANNOTATION_ABANDON} to the phone number",
+                purchase.candidate.unwrap_or_default()
+            ),
+            policy.backoff(5),
+        ),
+        _ => Release::Waits(
+            "an order's outcome is being looked up; the release goes on when it is known".into(),
+            policy.order_poll(),
+        ),
+    }
+}
+
+async fn listed_at_carrier(pass: &Pass<'_>, number_id: &str) -> Result<bool, StepError> {
+    let found = pass.account.telnyx.number_by_id(number_id).await?;
+    Ok(found.is_some_and(|number| number.status != Some(OwnedStatus::Deleted)))
+}
+
+/// The account is gone, the routing table is not: what arrives for a line that was given up must not reach its company as
+/// if it lived, and the next owner of the number must not find the route taken.
+async fn disable_route(ctx: &Context, line: &ClientNumber) {
+    let Some(id) = line.status.as_ref().and_then(|s| route::phone_number_id(&s.phone_number_id)) else { return };
+    let routes = ctx.store.routes();
+    let result = match routes.get(&id).await {
+        Ok(Some(route)) if Some(&route.uid) == line.uid().as_ref() && route.state != RouteState::Disabled => {
+            routes.set_state(&id, route.revision, RouteState::Disabled, ctx.clock.now()).await.map(|_| ())
+        }
+        other => other.map(|_| ()),
+    };
+    if let Err(error) = result {
+        tracing::warn!(line = %line.name_any(), error = %error, "the route of a line that was given up stays as it is");
+    }
 }
 
 fn releasing(pass: &Pass<'_>, message: &str) -> Progress {

@@ -60,6 +60,7 @@ pub struct Account {
     fingerprint: u64,
     turns: Mutex<HashSet<String>>,
     heard: Mutex<HashMap<String, Heard>>,
+    wrong: Mutex<HashSet<String>>,
     waba_numbers: Shared<Vec<meta::PhoneNumber>>,
     owned_numbers: Shared<Vec<OwnedNumber>>,
     recordings: Shared<Vec<Recording>>,
@@ -157,6 +158,16 @@ impl Account {
         heard.get_mut(recording).is_some_and(|h| !std::mem::replace(&mut h.speech_to_text, true))
     }
 
+    /// Notes that Meta refused the code that was read from a recording.
+    pub fn was_wrong(&self, recording: String) {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).insert(recording);
+    }
+
+    /// Whether Meta refused the code that was read from a recording. A restart forgets it: it is then tried once more.
+    pub fn is_wrong(&self, recording: &str) -> bool {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).contains(recording)
+    }
+
     /// Transcriptions since `since`, shared likewise.
     pub async fn transcriptions(
         &self,
@@ -221,6 +232,7 @@ impl Accounts {
             fingerprint,
             turns: Mutex::default(),
             heard: Mutex::default(),
+            wrong: Mutex::default(),
             waba_numbers: Shared::new(self.clock.clone()),
             owned_numbers: Shared::new(self.clock.clone()),
             recordings: Shared::new(self.clock.clone()),

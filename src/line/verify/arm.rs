@@ -9,6 +9,7 @@ use super::super::plan::Step;
 use super::super::status::Progress;
 use super::super::{Outcome, StepError};
 use crate::code::capture;
+use crate::domain::E164;
 use crate::providers::Reason as Outcomes;
 use crate::providers::telnyx::NumberUpdate;
 use crate::resources::client_number::VerificationStatus;
@@ -17,19 +18,25 @@ use crate::router::texml;
 use std::time::Duration;
 
 /// Arms the number; `Some(outcome)`: it can't be, and why.
-pub async fn arm(pass: &mut Pass<'_>) -> Result<Option<Outcome>, StepError> {
-    let Some(number_id) = pass.status().purchase.and_then(|p| p.number_id) else { return Ok(None) };
+pub async fn arm(pass: &mut Pass<'_>, number: &E164) -> Result<Option<Outcome>, StepError> {
+    let status = pass.status();
+    let Some(number_id) = status.purchase.and_then(|p| p.number_id) else { return Ok(None) };
     if let Some(outcome) = check_document(pass).await {
         return Ok(Some(outcome));
     }
+    // What was there before the number records is nobody's business here; all that comes after it is ours to delete.
+    let armed = status.verification.as_ref().is_some_and(|v| v.armed_at.is_some());
+    let known = if armed { None } else { Some(recordings_to(pass, number).await?) };
     let now = Time(pass.ctx.clock.now());
     let progress = Progress::working(
         Step::Verify,
         Reason::InProgress,
         "calls to the number are recorded from now on, until the code is caught",
     );
-    pass.save(&progress, |status| {
-        status.verification.get_or_insert_with(VerificationStatus::default).armed_at.get_or_insert(now);
+    pass.intend(&progress, |status| {
+        let verification = status.verification.get_or_insert_with(VerificationStatus::default);
+        verification.armed_at.get_or_insert(now);
+        verification.known_recordings = known.unwrap_or(std::mem::take(&mut verification.known_recordings));
     })
     .await?;
     let capture = pass.account.applications.capture.clone();
@@ -70,6 +77,32 @@ async fn check_document(pass: &Pass<'_>) -> Option<Outcome> {
     }
 }
 
+/// Ids of the recordings of calls to the number, by a call of its own: nothing may be missing.
+pub async fn recordings_to(pass: &Pass<'_>, number: &E164) -> Result<Vec<String>, StepError> {
+    Ok(pass.account.telnyx.recordings_to(number).await?.into_iter().map(|r| r.id).collect())
+}
+
+/// Deletes what was recorded since the number was armed, with its transcriptions.
+pub async fn delete_recordings(pass: &Pass<'_>, number: &E164) -> Result<(), StepError> {
+    let verification = pass.status().verification.unwrap_or_default();
+    let now = pass.ctx.clock.now();
+    // However long ago it was armed: a controller may have been away meanwhile.
+    let since = super::listen::since(verification.armed_at.map_or(now, |t| t.0.min(now)));
+    let recordings = pass.account.recordings(since, Duration::ZERO).await?;
+    let new = capture::candidates(&super::listen::facts(&recordings), number, &verification.known_recordings);
+    if new.is_empty() {
+        return Ok(());
+    }
+    let transcriptions = pass.account.transcriptions(since, Duration::ZERO).await?;
+    for id in new {
+        for transcription in transcriptions.iter().filter(|t| t.recording_id.as_deref() == Some(id.as_str())) {
+            pass.account.telnyx.delete_transcription(&transcription.id).await?;
+        }
+        pass.account.telnyx.delete_recording(&id).await?;
+    }
+    Ok(())
+}
+
 /// Lets the number reject calls again and deletes what was recorded. Does nothing for a number that is not armed.
 /// `progress` is what is shown meanwhile.
 pub async fn disarm(pass: &mut Pass<'_>, progress: &Progress) -> Result<(), StepError> {
@@ -80,25 +113,15 @@ pub async fn disarm(pass: &mut Pass<'_>, progress: &Progress) -> Result<(), Step
         pass.account.end_turn(&pass.spec.uid);
         return Ok(());
     };
-    let telnyx = &pass.account.telnyx;
     // First nothing more is recorded, then what was recorded goes.
     let update =
         NumberUpdate { connection_id: Some(pass.account.applications.reject.clone()), ..NumberUpdate::default() };
-    match telnyx.update_number(&number_id, &update).await {
+    match pass.account.telnyx.update_number(&number_id, &update).await {
         // A number that is gone records nothing.
         Err(error) if !error.is(Outcomes::NotFound) => return Err(error.into()),
         _ => {}
     }
-    let known = status.verification.map(|v| v.known_recordings).unwrap_or_default();
-    let since = super::listen::since(pass.ctx.clock.now());
-    let recordings = pass.account.recordings(since, Duration::ZERO).await?;
-    let transcriptions = pass.account.transcriptions(since, Duration::ZERO).await?;
-    for id in capture::candidates(&super::listen::facts(&recordings), &number, &known) {
-        for transcription in transcriptions.iter().filter(|t| t.recording_id.as_deref() == Some(id.as_str())) {
-            telnyx.delete_transcription(&transcription.id).await?;
-        }
-        telnyx.delete_recording(&id).await?;
-    }
+    delete_recordings(pass, &number).await?;
     pass.save(progress, |status| {
         if let Some(verification) = status.verification.as_mut() {
             verification.armed_at = None;

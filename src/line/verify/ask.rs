@@ -20,24 +20,29 @@ use kube::ResourceExt;
 /// Asks for a code.
 pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let at_carrier = pass.spec.source.at_carrier();
-    let mut known = Vec::new();
+    let mut known = None;
     if at_carrier {
+        let Some(number) = pass.number() else {
+            let message = "waits for the number to be recorded; goes on by itself";
+            let progress = Progress::working(Step::Verify, Reason::InProgress, message);
+            return Ok(Outcome::wait(progress, pass.ctx.policy.link_poll()));
+        };
         if !take_turn(pass) {
             let limit = pass.portfolio.spec.limits.concurrent_onboardings;
             let message = format!("{limit} other lines await their code; goes on by itself, oldest first");
             let progress = Progress::working(Step::Verify, Reason::WaitingForTurn, message);
             return Ok(Outcome::wait(progress, pass.ctx.policy.code_poll()));
         }
-        if let Some(outcome) = arm::arm(pass).await? {
+        if let Some(outcome) = arm::arm(pass, &number).await? {
             // Others need not wait for a line that can't be armed.
             if pass.status().verification.is_none_or(|v| v.armed_at.is_none()) {
                 pass.account.end_turn(&pass.spec.uid);
             }
             return Ok(outcome);
         }
-        if let Some(number) = pass.number() {
-            known = pass.account.telnyx.recordings_to(&number).await?.into_iter().map(|r| r.id).collect();
-        }
+        // Calls between arming and now hold no code of ours. They go at once: nothing later would look for them.
+        arm::delete_recordings(pass, &number).await?;
+        known = Some(arm::recordings_to(pass, &number).await?);
     }
     let now = pass.ctx.clock.now();
     let expires = now + pass.ctx.policy.code_life();
@@ -49,7 +54,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         let verification = status.verification.get_or_insert_with(VerificationStatus::default);
         verification.requests = budget::with(&verification.requests, now, policy);
         verification.code_expires_at = Some(Time(expires));
-        verification.known_recordings = known;
+        verification.known_recordings = known.unwrap_or_default();
         if !at_carrier {
             verification.handled_call_request = call_request;
         }
@@ -115,6 +120,9 @@ async fn call(pass: &mut Pass<'_>, requested: Progress, expires: jiff::Timestamp
             let text = error.provider_text();
             not_sent(pass, Some(Time(pass.ctx.clock.now() + wait))).await?;
             if human {
+                let message = "Meta does not send a code; calls to the number are rejected again until one is asked for";
+                let progress = Progress::working(Step::Verify, Reason::CodeUnavailable, message);
+                arm::disarm(pass, &progress).await?;
                 return Err(error.into());
             }
             ended(pass, reason, &text).await

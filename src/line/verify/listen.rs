@@ -46,7 +46,8 @@ pub async fn run(
     let poll = pass.ctx.policy.code_poll();
     let from = since(pass.ctx.clock.now());
     let recordings = pass.account.recordings(from, poll).await?;
-    let candidates = capture::candidates(&facts(&recordings), &number, &verification.known_recordings);
+    let mut candidates = capture::candidates(&facts(&recordings), &number, &verification.known_recordings);
+    candidates.retain(|id| !pass.account.is_wrong(id));
     if candidates.is_empty() {
         return Ok(waiting(pass, expires, ""));
     }

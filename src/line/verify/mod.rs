@@ -43,8 +43,20 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     if verification.verified_at.is_some() {
         return finish(pass).await;
     }
+    let now = pass.ctx.clock.now();
+    let armed = verification.armed_at.is_some();
+    let awaited = verification.code_expires_at.as_ref().is_some_and(|expires| now < expires.0);
+    if armed && !awaited && verification.code_expires_at.is_some() {
+        // Before Meta is asked anything: a provider that is away must not keep the number recording.
+        return ended(pass, Reason::CodeExpired, "no code was caught while it was good").await;
+    }
     // Not with every look at the recordings: a fresh WABA has 200 calls an hour for everything.
-    let Some(entry) = entry(pass, pass.ctx.policy.name_poll()).await? else {
+    let found = entry(pass, pass.ctx.policy.name_poll()).await;
+    if armed && !awaited && !matches!(found, Ok(Some(_))) {
+        let message = "calls to the number are rejected again until a code can be asked for";
+        arm::disarm(pass, &Progress::working(Step::Verify, Reason::InProgress, message)).await?;
+    }
+    let Some(entry) = found? else {
         let message = "the WhatsApp Business Account does not list the number at the moment; read again by itself";
         let progress = Progress::working(Step::Verify, Reason::LinkPending, message);
         return Ok(Outcome::wait(progress, pass.ctx.policy.link_poll()));
@@ -57,7 +69,6 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         person::Taken::Malformed(outcome) => return Ok(outcome),
         person::Taken::Nothing => {}
     }
-    let now = pass.ctx.clock.now();
     match verification.code_expires_at.as_ref() {
         Some(expires) if now < expires.0 => {
             if pass.spec.source.at_carrier() {
@@ -97,12 +108,10 @@ async fn hand_in(pass: &mut Pass<'_>, entry: &PhoneNumber, code: &OtpCode, recor
             pass.ctx.metrics.code_request("wrong");
             let message = "Meta refused the code; it is not handed in again: the next one follows by itself, or hand in another with kubectl clientnumber verify";
             let progress = Progress::working(Step::Verify, Reason::CodeWrong, message);
-            // What was read wrong once is not read again.
-            pass.save(&progress, |status| {
-                let verification = status.verification.get_or_insert_with(VerificationStatus::default);
-                verification.known_recordings.extend(recording);
-            })
-            .await?;
+            // What was read wrong once is not read again; it stays a recording of ours, to be deleted with the others.
+            if let Some(recording) = recording {
+                pass.account.was_wrong(recording);
+            }
             Ok(Outcome::wait(progress, pass.ctx.policy.code_poll()))
         }
         // Perhaps it was accepted: the number is read again before anything else.
