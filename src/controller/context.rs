@@ -52,6 +52,12 @@ impl Context {
         duration.mul_f64(rng.random_range(0.85..1.15))
     }
 
+    /// Waits until both kinds have been listed once: whoever asks whether another line has a number needs them all.
+    pub async fn told(&self) {
+        self.lines.told().await;
+        self.portfolios.told().await;
+    }
+
     /// Another line that has or wants the number, by its status or its spec.
     pub fn other_line_with(&self, number: &E164, uid: &str) -> Option<NamespacedName> {
         self.lines
@@ -66,12 +72,13 @@ impl Context {
             .map(|other| name_of(&other.metadata))
     }
 
-    /// Whether an object of this name exists (another than `uid`).
-    pub fn line_exists(&self, name: &NamespacedName, uid: &str) -> bool {
-        self.lines
-            .state()
-            .iter()
-            .any(|other| other.metadata.uid.as_deref() != Some(uid) && name_of(&other.metadata) == *name)
+    /// Whether an object of this name and company exists (another than `uid`).
+    pub fn line_exists(&self, name: &NamespacedName, uid: &str, company: &str) -> bool {
+        self.lines.state().iter().any(|other| {
+            other.metadata.uid.as_deref() != Some(uid)
+                && name_of(&other.metadata) == *name
+                && other.spec.company_id == company
+        })
     }
 }
 

@@ -176,6 +176,7 @@ async fn run_lines(
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(
             |line, ctx| async move {
+                ctx.told().await;
                 let started = ctx.clock.monotonic();
                 let result = crate::line::reconcile(line, ctx.clone()).await;
                 ctx.metrics.reconcile("ClientNumber", result.is_ok(), ctx.clock.monotonic().duration_since(started));
@@ -207,6 +208,7 @@ async fn run_portfolios(
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(
             |portfolio, ctx| async move {
+                ctx.told().await;
                 let started = ctx.clock.monotonic();
                 let result = crate::portfolio::reconcile(portfolio, ctx.clone()).await;
                 ctx.metrics.reconcile("Portfolio", result.is_ok(), ctx.clock.monotonic().duration_since(started));

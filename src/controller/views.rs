@@ -20,6 +20,14 @@ where
         self.0.iter().flat_map(Store::state).collect()
     }
 
+    /// Waits until all that there is has been told. Deciding that something is absent before that would be guessing.
+    pub async fn told(&self) {
+        for store in &self.0 {
+            // Ended: the program ends too.
+            let _ = store.wait_until_ready().await;
+        }
+    }
+
     /// One object.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
         let reference = ObjectRef::<K>::new(name).within(namespace);

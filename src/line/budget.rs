@@ -41,14 +41,19 @@ pub fn next_code(
     .max()
 }
 
-/// When register may be tried next; None: now.
+/// When register may be tried next; None: now. Between two attempts the gap grows from two minutes (Meta may still be at
+/// work, and its lists lag) to an hour: a cause that takes hours to pass must not use the whole budget up.
 pub fn next_registration(
     attempts: &[Time],
     limits: &Registrations,
     now: Timestamp,
     policy: PolicyTime,
 ) -> Option<Timestamp> {
-    next_in(attempts, limits.per_72h, policy.three_days(), now)
+    let counted =
+        u32::try_from(attempts.iter().filter(|t| t.0 + policy.three_days() > now).count()).unwrap_or(u32::MAX);
+    let gap = policy.link_grace().saturating_mul(4u32.saturating_pow(counted.saturating_sub(1))).min(policy.hour());
+    let after_last = attempts.iter().map(|t| t.0 + gap).max().filter(|at| *at > now);
+    [next_in(attempts, limits.per_72h, policy.three_days(), now), after_last].into_iter().flatten().max()
 }
 
 /// The attempts that still count, oldest first, with one more now.
@@ -88,6 +93,27 @@ mod tests {
             Some(at(5)),
             "gap after a restore"
         );
+    }
+
+    #[test]
+    fn registrations_are_not_used_up_in_a_minute() {
+        let limits = Registrations::default();
+        let minutes = |list: &[i64]| -> Vec<Time> {
+            list.iter().map(|m| Time(at(0) + std::time::Duration::from_secs(60 * m.unsigned_abs()))).collect()
+        };
+        let next = |attempts: &[i64], now: i64| {
+            next_registration(&minutes(attempts), &limits, minutes(&[now])[0].0, PolicyTime::default())
+                .map(|at| Time(at))
+        };
+        let minute = |m: i64| Some(minutes(&[m])[0].clone());
+        assert_eq!(next(&[], 0), None);
+        assert_eq!(next(&[0], 1), minute(2), "Meta may still be at work");
+        assert_eq!(next(&[0], 2), None);
+        assert_eq!(next(&[0, 2], 3), minute(10));
+        assert_eq!(next(&[0, 2, 10], 11), minute(42));
+        assert_eq!(next(&[0, 2, 10, 42], 43), minute(102), "then once an hour");
+        let eight = [0, 2, 10, 42, 102, 162, 222, 282];
+        assert_eq!(next(&eight, 400), minute(72 * 60), "eight in 72 hours");
     }
 
     #[test]

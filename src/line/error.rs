@@ -45,7 +45,7 @@ pub fn verdict(step: Step, error: &StepError, policy: PolicyTime) -> Option<Verd
         wait: None,
     };
     Some(match error {
-        StepError::Moved => return None,
+        StepError::Moved | StepError::Store(StoreError::RevisionConflict { .. }) => return None,
         StepError::Store(error) if error.is_transient() => working(
             Reason::StoreUnavailable,
             "MongoDB can't be reached; tried again by itself, what was bought stays known".into(),

@@ -31,7 +31,10 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         return linked(pass, entry, link.is_none()).await;
     }
     match link {
-        Some(_) if !quiet => Ok(Outcome::wait(pending(), pass.ctx.policy.link_poll())),
+        Some(_) if !quiet => {
+            let progress = pass.standing(Step::Link).unwrap_or_else(pending);
+            Ok(Outcome::wait(progress, pass.ctx.policy.link_poll()))
+        }
         Some(link) => add(pass, &number, link.attempt + 1).await,
         None => add(pass, &number, 1).await,
     }
@@ -49,7 +52,7 @@ fn pending() -> Progress {
 async fn add(pass: &mut Pass<'_>, number: &E164, attempt: i32) -> StepResult {
     let started_at = Time(pass.ctx.clock.now());
     // Lost before this: nothing was added. Lost after it: the list is read for two minutes before another try.
-    pass.save(&pending(), |status| {
+    pass.intend(&pending(), |status| {
         status.link = Some(LinkStatus { phase: LinkPhase::Intended, started_at, attempt });
     })
     .await?;

@@ -180,6 +180,12 @@ async fn failed(pass: &mut Pass<'_>, step: Step, error: &StepError) -> Result<Ac
     let backoff = ctx.policy.backoff(u32::try_from(attempts.saturating_sub(1)).unwrap_or(0));
     let wait = ctx.jitter(verdict.wait.map_or(backoff, |asked| asked.max(backoff)));
     let next = Time(ctx.clock.now() + wait);
+    if verdict.progress.reason == Reason::CredentialsInvalid
+        && let Some(uid) = pass.portfolio.uid()
+    {
+        // Perhaps the Secret holds a new one already: the Portfolio reads it before long, not only at its next round.
+        ctx.rounds.not_after(&uid, ctx.clock.monotonic() + ctx.policy.backoff(4));
+    }
     let retry = retry_token(&pass.line);
     let message = verdict.progress.message.clone();
     pass.line = pass::save(ctx, &pass.line, &verdict.progress, &pass.overlay.clone(), |status| {

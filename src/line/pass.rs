@@ -9,8 +9,9 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 
 use super::error::StepError;
+use super::plan::Step;
 use super::spec::LineSpec;
-use super::status::{Overlay, Progress, apply};
+use super::status::{Overlay, Progress, apply, standing};
 use crate::controller::context::Context;
 use crate::controller::events;
 use crate::domain::E164;
@@ -41,6 +42,11 @@ impl Pass<'_> {
     /// The status as last read or written.
     pub fn status(&self) -> ClientNumberStatus {
         self.line.status.clone().unwrap_or_default()
+    }
+
+    /// What a person was told to do about this step, as long as nothing was tried since.
+    pub fn standing(&self, step: Step) -> Option<Progress> {
+        standing(&self.status(), step)
     }
 
     /// The line's number, once recorded.

@@ -33,7 +33,11 @@ use crate::store::RouteState;
 /// Runs the step.
 pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let poll = pass.ctx.policy.link_poll();
-    let Some(entry) = entry(pass, pass.ctx.policy.code_poll()).await? else {
+    let tried = pass.status().registration.and_then(|r| r.attempts.last().cloned());
+    let fresh = tried.is_some_and(|at| pass.ctx.clock.now() < at.0 + pass.ctx.policy.link_grace());
+    // Lines that wait for their name for days share one list a minute.
+    let age = if fresh { pass.ctx.policy.code_poll() } else { pass.ctx.policy.name_poll() };
+    let Some(entry) = entry(pass, age).await? else {
         let message = "the WhatsApp Business Account does not list the number at the moment; read again by itself";
         return Ok(Outcome::wait(Progress::working(Step::Register, Reason::LinkPending, message), poll));
     };
@@ -45,18 +49,19 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     if let Some(outcome) = name_gate(pass, &entry, &registration) {
         return Ok(outcome);
     }
-    // An attempt whose answer was lost may still be at work at Meta: over 15 s were seen.
-    if let Some(last) = registration.attempts.last()
-        && now < last.0 + pass.ctx.policy.link_poll()
-    {
-        return Ok(Outcome::wait(registering(), poll));
-    }
     if let Some(at) = budget::next_registration(
         &registration.attempts,
         &pass.portfolio.spec.limits.registrations,
         now,
         pass.ctx.policy,
     ) {
+        if let Some(refusal) = pass.standing(Step::Register) {
+            return Ok(Outcome::wait(refusal, pass.ctx.policy.name_poll()));
+        }
+        // An attempt whose answer was lost may still be at work at Meta: over 15 s were seen.
+        if registration.attempts.last().is_some_and(|last| now < last.0 + pass.ctx.policy.link_grace()) {
+            return Ok(Outcome::wait(registering(), poll));
+        }
         let when = at.strftime("%Y-%m-%d %H:%M UTC");
         let message = format!("no registration may be tried yet; the next attempt follows by itself at {when}");
         let wait = at.duration_since(now).try_into().unwrap_or(poll);
@@ -69,7 +74,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     };
     let policy = pass.ctx.policy;
     // Lost before this: nothing was called. Lost after it: the number is read first.
-    pass.save(&registering(), |status| {
+    pass.intend(&registering(), |status| {
         let registration = status.registration.get_or_insert_with(RegistrationStatus::default);
         registration.attempts = budget::with(&registration.attempts, now, policy);
     })

@@ -23,8 +23,8 @@ use super::verify;
 use crate::controller::context::Context;
 use crate::controller::events::{self, Draft};
 use crate::portfolio::ledger_write::{self, ClaimError};
-use crate::resources::ClientNumber;
 use crate::providers::telnyx::OwnedStatus;
+use crate::resources::ClientNumber;
 use crate::resources::client_number::{DeletionPolicy, PurchasePhase, RegistrationStatus};
 use crate::resources::names::{ANNOTATION_ABANDON, LINE_FINALIZER, pin_secret};
 use crate::resources::reasons::Reason;
@@ -295,5 +295,27 @@ async fn finish(ctx: &Context, line: &ClientNumber, reason: Reason, message: Str
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Action::await_change()),
         Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Action::requeue(Duration::from_millis(200))),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    #[test]
+    fn deregister_is_not_repeated_while_its_effect_may_show() {
+        let now: Timestamp = "2026-11-01T10:00:00Z".parse().unwrap();
+        let ago = |seconds: i64| Time(now - jiff::SignedDuration::from_secs(seconds));
+        let grace = Duration::from_secs(120);
+        let may = |attempts: Vec<Time>, registered: bool| {
+            let registered_at = registered.then(|| ago(9999));
+            let registration = RegistrationStatus { attempts, registered_at, ..RegistrationStatus::default() };
+            may_deregister(&registration, now, grace)
+        };
+        assert!(may(vec![ago(1)], true), "the first time, however young the registration is");
+        assert!(!may(vec![ago(9999), ago(119)], false), "asked for a moment ago");
+        assert!(may(vec![ago(9999), ago(120)], false));
+        assert!(may(Vec::new(), false), "connected without having been registered from here");
     }
 }

@@ -77,6 +77,11 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     };
     let written = match store.routes().put(&wanted, current.as_ref().map(|r| r.revision)).await {
         Ok(written) => written,
+        // A number that was deleted at Meta and comes again has a new id there; its old route leads nowhere.
+        Err(StoreError::DuplicateNumber { held_by: Some(old), .. }) if old.state == RouteState::Disabled => {
+            store.routes().remove(&old.phone_number_id, old.revision).await?;
+            return Err(StepError::Moved);
+        }
         Err(StoreError::DuplicateNumber { held_by, .. }) => {
             let holder = held_by.map_or("another route".to_owned(), |r| r.object);
             let message = format!("{number} is routed to {holder} under another id: delete that ClientNumber first");

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::plan::{Step, done};
 use crate::resources::ClientNumberStatus;
-use crate::resources::conditions::{ConditionType, Truth, Wanted, fold, is_true};
+use crate::resources::conditions::{ConditionType, Truth, Wanted, fold, get, is_true};
 use crate::resources::reasons::Reason;
 
 /// How the current step stands.
@@ -47,6 +47,23 @@ impl Progress {
     pub fn settled(message: impl Into<String>) -> Self {
         Self { step: Step::Keep, state: State::Settled, reason: Reason::Ready, message: message.into() }
     }
+}
+
+/// A provider's refusal that a person must settle, as it stands in status: waiting for the time of the next attempt must
+/// not hide it. What the controller itself found wrong is judged anew in each pass.
+pub fn standing(status: &ClientNumberStatus, step: Step) -> Option<Progress> {
+    const REFUSALS: [Reason; 7] = [
+        Reason::LinkRefused,
+        Reason::CapacityFull,
+        Reason::CredentialsInvalid,
+        Reason::InsufficientFunds,
+        Reason::RequirementsMissing,
+        Reason::RefusedByProvider,
+        Reason::PinMismatch,
+    ];
+    let stalled = get(&status.conditions, ConditionType::Stalled).filter(|c| c.status == "True")?;
+    let reason = REFUSALS.into_iter().find(|reason| reason.as_str() == stalled.reason)?;
+    (status.step.as_deref() == Some(step.as_str())).then(|| Progress::stalled(step, reason, stalled.message.clone()))
 }
 
 /// What stands over the pipeline.
@@ -162,6 +179,19 @@ mod tests {
     fn run(status: &mut ClientNumberStatus, progress: &Progress, overlay: &Overlay) -> Vec<String> {
         apply(status, progress, overlay, 3, "2026-11-01T10:00:00Z".parse().unwrap());
         status.conditions.iter().map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect()
+    }
+
+    #[test]
+    fn a_refusal_stands_while_the_next_attempt_is_waited_for() {
+        let mut status = ClientNumberStatus::default();
+        let refused = Progress::stalled(Step::Link, Reason::LinkRefused, "Meta: no: do this");
+        run(&mut status, &refused, &Overlay::None);
+        assert_eq!(standing(&status, Step::Link), Some(refused));
+        assert_eq!(standing(&status, Step::Verify), None);
+        run(&mut status, &Progress::stalled(Step::Link, Reason::ReadOnly, "m"), &Overlay::None);
+        assert_eq!(standing(&status, Step::Link), None, "not a provider's refusal");
+        run(&mut status, &Progress::working(Step::Link, Reason::LinkPending, "m"), &Overlay::None);
+        assert_eq!(standing(&status, Step::Link), None);
     }
 
     #[test]

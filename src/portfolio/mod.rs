@@ -125,6 +125,11 @@ pub fn lines_of(ctx: &Context, portfolio: &Portfolio) -> Vec<Arc<ClientNumber>> 
 async fn delete(api: &Api<Portfolio>, portfolio: &Portfolio, ctx: &Context) -> Result<Action, kube::Error> {
     let lines = lines_of(ctx, portfolio).len();
     if lines > 0 {
+        // They can only be released through its accounts, which a controller that was started since has not made yet.
+        if ctx.accounts.get(portfolio).is_none() {
+            let found = round::run(portfolio, ctx).await;
+            tracing::info!(portfolio = %portfolio.name_any(), usable = found.trouble.is_none(), "the accounts of a Portfolio that is to go were read, for the lines that are left");
+        }
         status::write_in_use(api, portfolio, ctx, lines).await?;
         return Ok(Action::requeue(ctx.jitter(ctx.policy.backoff(3))));
     }

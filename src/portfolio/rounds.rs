@@ -30,8 +30,32 @@ impl Rounds {
         (made_for == basis).then(|| at.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
+    /// Brings the next round forward: something that only a round can settle was seen.
+    pub fn not_after(&self, uid: &str, at: Instant) {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, due)) = next.get_mut(uid) {
+            *due = at.min(*due);
+        }
+    }
+
     /// Notes when the next round is due.
     pub fn set(&self, uid: &str, basis: Basis, at: Instant) {
         self.next.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), (basis, at));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_is_brought_forward_never_put_off() {
+        let (rounds, now, basis) = (Rounds::default(), Instant::now(), Basis { generation: 1, retry: None });
+        let second = Duration::from_secs(1);
+        rounds.set("u", basis.clone(), now + 60 * second);
+        rounds.not_after("u", now + 9 * second);
+        rounds.not_after("u", now + 20 * second);
+        assert_eq!(rounds.rest("u", &basis, now), Some(9 * second));
+        assert_eq!(rounds.rest("u", &Basis { generation: 2, retry: None }, now), None);
     }
 }

@@ -185,6 +185,15 @@ impl World {
         Ok(())
     }
 
+    /// Starts the controller with more environment, for this start only.
+    pub async fn control_with(&mut self, env: &[(&str, &str)]) -> Result<()> {
+        let kept = self.options.controller_env.clone();
+        self.options.controller_env.extend(env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let started = self.control(None, None).await;
+        self.options.controller_env = kept;
+        started
+    }
+
     /// The controller.
     pub fn controller(&mut self) -> Result<&mut Program> {
         self.controller.as_mut().context("the controller was not started")

@@ -73,23 +73,27 @@ pub async fn find(pass: &Pass<'_>) -> Result<Found, StepError> {
             }
         }
     }
-    for number in ours.iter().filter(|n| usable(n)) {
+    for number in ours.iter().filter(|n| !gone(n)) {
         if pass.ctx.other_line_with(&number.number, &pass.spec.uid).is_some() {
             // Another object lives on it, whatever its reference says.
             continue;
         }
-        match company_tag(&number.tags, &pass.spec.company) {
-            CompanyTag::Ours => return Ok(Found::Number(number.clone())),
-            CompanyTag::Missing if claimed_by_us(pass, number) => return Ok(Found::Number(number.clone())),
-            other => return Ok(Found::Blocked(mismatch(pass, number, &other))),
-        }
+        let found = match company_tag(&number.tags, &pass.spec.company) {
+            CompanyTag::Missing if !claimed_by_us(pass, number) => mismatch(pass, number, &CompanyTag::Missing),
+            CompanyTag::Other(company) => mismatch(pass, number, &CompanyTag::Other(company)),
+            _ if usable(number) => return Ok(Found::Number(number.clone())),
+            // Ours, paid for, and not usable yet: buying another would be buying twice.
+            _ => not_active(pass, number),
+        };
+        return Ok(Found::Blocked(found));
     }
     let retained = account.owned_numbers(Duration::ZERO).await?;
     let free = retained.iter().find(|number| {
         usable(number)
             && company_tag(&number.tags, &pass.spec.company) == CompanyTag::Ours
             && pass.ctx.other_line_with(&number.number, &pass.spec.uid).is_none()
-            && !referenced_by_live_line(pass, number)
+            && referenced_by_live_line(pass, number).is_none()
+            && !claimed_by_another(pass, number)
     });
     Ok(free.map_or(Found::Nothing, |number| Found::Number(number.clone())))
 }
@@ -115,6 +119,29 @@ fn usable(number: &OwnedNumber) -> bool {
     number.status == Some(OwnedStatus::Active)
 }
 
+/// Given back, lost, or never delivered. An unknown or absent status is none of these.
+fn gone(number: &OwnedNumber) -> bool {
+    use OwnedStatus::{Deleted, PortFailed, PortedOut, PurchaseFailed};
+    matches!(number.status, Some(Deleted | PurchaseFailed | PortFailed | PortedOut))
+}
+
+fn not_active(pass: &Pass<'_>, number: &OwnedNumber) -> Outcome {
+    let status = number.status.as_ref().map_or("unknown".to_owned(), ToString::to_string);
+    let message = format!(
+        "Telnyx says that {}, which carries this line's reference, is {status}: it is taken by itself when it is active; have it activated there",
+        number.number
+    );
+    let progress = Progress::stalled(Step::Acquire, Reason::NumberNotActive, message);
+    Outcome::wait(progress, pass.ctx.policy.backoff(4))
+}
+
+/// Whether another line is about to take it.
+fn claimed_by_another(pass: &Pass<'_>, number: &OwnedNumber) -> bool {
+    pass.portfolio.status.iter().flat_map(|s| s.ledger.iter()).any(|entry| {
+        entry.settled_at.is_none() && entry.uid != pass.spec.uid && entry.phone_number == number.number.as_str()
+    })
+}
+
 /// Whether the ledger shows that this very object claimed the number to buy it.
 fn claimed_by_us(pass: &Pass<'_>, number: &OwnedNumber) -> bool {
     pass.portfolio.status.as_ref().is_some_and(|status| {
@@ -126,11 +153,12 @@ fn claimed_by_us(pass: &Pass<'_>, number: &OwnedNumber) -> bool {
     })
 }
 
-fn referenced_by_live_line(pass: &Pass<'_>, number: &OwnedNumber) -> bool {
-    let Some(reference) = number.reference.as_deref() else { return false };
-    let Ok(reference) = reference.parse::<crate::domain::CustomerReference>() else { return false };
-    let line: NamespacedName = reference.line;
-    pass.ctx.line_exists(&line, &pass.spec.uid)
+/// Whether the number's reference names another object that is there, of the company that its tag names: that line's
+/// status may have been lost. A namesake of another company has no claim on it.
+pub fn referenced_by_live_line(pass: &Pass<'_>, number: &OwnedNumber) -> Option<NamespacedName> {
+    let reference: crate::domain::CustomerReference = number.reference.as_deref()?.parse().ok()?;
+    let company = number.tags.iter().find_map(|tag| tag.strip_prefix(names::COMPANY_TAG))?;
+    pass.ctx.line_exists(&reference.line, &pass.spec.uid, company).then_some(reference.line)
 }
 
 fn mismatch(pass: &Pass<'_>, number: &OwnedNumber, tag: &CompanyTag) -> Outcome {

@@ -14,18 +14,18 @@ use std::time::Duration;
 /// beside it.
 pub const SLOT_LIST_AGE: Duration = Duration::from_secs(60);
 
-/// Claims the number for this line. `Ok(Err(outcome))`: refused, with what to show.
-pub async fn claim(pass: &Pass<'_>, number: &E164, purchase: bool) -> Result<Result<(), Outcome>, StepError> {
+/// Claims the number for this line. `Ok(Err(refusal))`: refused; `refused` says what to show.
+pub async fn claim(pass: &Pass<'_>, number: &E164, purchase: bool) -> Result<Result<(), Refusal>, StepError> {
     // The ledger knows the lines of this Portfolio; a line of another Portfolio may name the same number.
     if let Some(other) = pass.ctx.other_line_with(number, &pass.spec.uid) {
-        return Ok(Err(refused(pass, &Refusal::NumberTaken { by: other.to_string() })));
+        return Ok(Err(Refusal::NumberTaken { by: other.to_string() }));
     }
     let at_meta: Vec<E164> =
         pass.account.waba_numbers(SLOT_LIST_AGE).await?.iter().filter_map(|n| n.number()).collect();
     let claim = Claim { line: pass.spec.name.clone(), uid: pass.spec.uid.clone(), number: number.clone(), purchase };
     match ledger_write::claim(pass.ctx, &pass.spec.portfolio, &claim, &at_meta).await {
         Ok(()) => Ok(Ok(())),
-        Err(ClaimError::Refused(refusal)) => Ok(Err(refused(pass, &refusal))),
+        Err(ClaimError::Refused(refusal)) => Ok(Err(refusal)),
         Err(ClaimError::Kube(error)) => Err(StepError::Kube(error)),
         Err(ClaimError::Busy) => Err(StepError::Moved),
     }

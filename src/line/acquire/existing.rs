@@ -5,18 +5,20 @@ use super::super::pass::Pass;
 use super::super::plan::Step;
 use super::super::status::Progress;
 use super::super::{Outcome, StepResult};
+use super::adopt::referenced_by_live_line;
 use super::{claim, mark, record_owned};
 use crate::controller::context::Context;
 use crate::domain::E164;
 use crate::portfolio::accounts::Account;
+use crate::portfolio::ledger::Refusal;
 use crate::providers::telnyx::{OwnedNumber, OwnedStatus};
 use crate::resources::names;
 use crate::resources::reasons::Reason;
 
 /// Another operator's number: claimed, that is all.
 pub async fn external(pass: &mut Pass<'_>, number: &E164) -> StepResult {
-    if let Err(outcome) = claim::claim(pass, number, false).await? {
-        return Ok(outcome);
+    if let Err(refusal) = claim::claim(pass, number, false).await? {
+        return Ok(claim::refused(pass, &refusal));
     }
     record_owned(pass, number, None, 0).await?;
     Ok(Outcome::advanced(Step::Acquire))
@@ -24,8 +26,8 @@ pub async fn external(pass: &mut Pass<'_>, number: &E164) -> StepResult {
 
 /// A number of the Telnyx account: ours, or the account's and nobody else's.
 pub async fn telnyx(pass: &mut Pass<'_>, number: &E164) -> StepResult {
-    if let Err(outcome) = claim::claim(pass, number, false).await? {
-        return Ok(outcome);
+    if let Err(refusal) = claim::claim(pass, number, false).await? {
+        return Ok(claim::refused(pass, &refusal));
     }
     let found = pass.account.telnyx.number(number).await?;
     let owned = match found {
@@ -40,6 +42,10 @@ pub async fn telnyx(pass: &mut Pass<'_>, number: &E164) -> StepResult {
             ));
         }
     };
+    // A line whose status was lost in a restore still lives on its number.
+    if let Some(by) = referenced_by_live_line(pass, &owned) {
+        return Ok(claim::refused(pass, &Refusal::NumberTaken { by: by.to_string() }));
+    }
     if let Some((reason, message)) = obstacle(&owned, &pass.account) {
         return Ok(stalled(pass.ctx, reason, message));
     }

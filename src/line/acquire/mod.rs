@@ -19,6 +19,7 @@ use super::spec::Source;
 use super::status::Progress;
 use super::{Outcome, StepError, StepResult};
 use crate::domain::E164;
+use crate::portfolio::ledger::Refusal;
 use crate::providers::telnyx::NumberUpdate;
 use crate::resources::ClientNumber;
 use crate::resources::client_number::{PurchasePhase, PurchaseStatus, RetryStatus};
@@ -89,7 +90,7 @@ pub enum ForRelease {
 pub async fn outcome_for_release(pass: &mut Pass<'_>, purchase: &PurchaseStatus) -> Result<ForRelease, StepError> {
     use super::purchase::{Decision, candidate, decide};
     let Some(number) = candidate(purchase) else { return Ok(ForRelease::NotOurs) };
-    let look = order::look_up(pass, &number).await?;
+    let look = order::look_up(pass, &number, purchase.order_id.as_deref()).await?;
     Ok(match decide(purchase, &look, pass.ctx.clock.now(), pass.ctx.policy) {
         Decision::Own { number_id, .. } => {
             mark(pass, &number_id, None).await?;
@@ -103,23 +104,29 @@ pub async fn outcome_for_release(pass: &mut Pass<'_>, purchase: &PurchaseStatus)
 
 /// A number of the account becomes this line's without a purchase: claimed, tagged, recorded.
 async fn take(pass: &mut Pass<'_>, number: crate::providers::telnyx::OwnedNumber) -> StepResult {
-    if let Err(outcome) = claim::claim(pass, &number.number, false).await? {
-        return Ok(outcome);
+    match claim::claim(pass, &number.number, false).await? {
+        Ok(()) => {}
+        Err(Refusal::NumberTaken { .. }) => {
+            let message = "another line took the number that was free; looked again by itself";
+            let progress = Progress::working(Step::Acquire, Reason::InProgress, message);
+            return Ok(Outcome::wait(progress, pass.ctx.policy.order_poll()));
+        }
+        Err(refusal) => return Ok(claim::refused(pass, &refusal)),
     }
     mark(pass, &number.id, number.connection_id.as_deref()).await?;
     record_owned(pass, &number.number, Some(number.id), 0).await?;
     Ok(Outcome::advanced(Step::Acquire))
 }
 
-/// Writes owner, company, cluster and reference on the number, and the rejecting application where none is set: from now
-/// on the account itself says whose it is.
+/// Writes owner, company, cluster and reference on the number, and the rejecting application where none is set or where
+/// the recording one was left: from now on the account itself says whose it is.
 async fn mark(pass: &Pass<'_>, id: &str, connection: Option<&str>) -> Result<(), StepError> {
     let account = &pass.account;
     let update = NumberUpdate {
         connection_id: account
             .applications
             .reject_id()
-            .filter(|_| connection.is_none_or(str::is_empty))
+            .filter(|_| connection.is_none_or(|c| c.is_empty() || c == account.applications.capture))
             .map(str::to_owned),
         tags: Some(vec![
             names::owner_tag(&account.owner),

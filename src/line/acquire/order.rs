@@ -12,7 +12,7 @@ use super::super::purchase::{Decision, LookUp, OrderState, candidate, decide};
 use super::super::spec::Source;
 use super::super::status::Progress;
 use super::super::{Outcome, StepError, StepResult};
-use super::{claim, mark, record_owned};
+use super::{adopt, claim, mark, record_owned, take};
 use crate::domain::{Country, E164, NumberType, PolicyTime, Usd};
 use crate::portfolio::ledger::{self, Refusal};
 use crate::providers::telnyx::{Candidate, Order, OrderStatus, OwnedStatus, RequirementsStatus};
@@ -38,16 +38,22 @@ pub async fn begin(
         Err(error) if error.is(Outcomes::NoCoverage) => return Ok(no_coverage(pass, country)),
         Err(error) => return Err(error.into()),
     };
-    let chosen = match choose(pass, &found, last) {
-        Ok(chosen) => chosen,
-        Err(outcome) => return Ok(outcome),
+    let mut taken: Vec<E164> = last.and_then(candidate).into_iter().collect();
+    let chosen = loop {
+        let chosen = match choose(pass, &found, &taken) {
+            Ok(chosen) => chosen,
+            Err(outcome) => return Ok(outcome),
+        };
+        if let Some(outcome) = too_poor(pass, &chosen).await? {
+            return Ok(outcome);
+        }
+        match claim::claim(pass, &chosen.number, true).await? {
+            Ok(()) => break chosen,
+            // Another line was faster: nobody must act, the next offer is as good.
+            Err(Refusal::NumberTaken { .. }) => taken.push(chosen.number),
+            Err(refusal) => return Ok(claim::refused(pass, &refusal)),
+        }
     };
-    if let Some(outcome) = too_poor(pass, &chosen).await? {
-        return Ok(outcome);
-    }
-    if let Err(outcome) = claim::claim(pass, &chosen.number, true).await? {
-        return Ok(outcome);
-    }
     let price = PriceStatus { upfront_usd: chosen.upfront.to_string(), monthly_usd: chosen.monthly.to_string() };
     post(pass, &chosen.number, Some(chosen.kind), Some(price), last.map_or(0, |p| p.attempt) + 1).await
 }
@@ -60,7 +66,7 @@ pub async fn resume(
     types: &[NumberType],
 ) -> StepResult {
     let Some(number) = candidate(purchase) else { return begin(pass, country, types, Some(purchase)).await };
-    let look = look_up(pass, &number).await?;
+    let look = look_up(pass, &number, purchase.order_id.as_deref()).await?;
     match decide(purchase, &look, pass.ctx.clock.now(), pass.ctx.policy) {
         Decision::Own { order_id, number_id } => {
             mark(pass, &number_id, None).await?;
@@ -74,7 +80,9 @@ pub async fn resume(
             Ok(Outcome::advanced(Step::Acquire))
         }
         Decision::Wait { phase, order_id, until: _, requirements } => {
-            let progress = waiting(phase, requirements.as_deref());
+            // A refusal that a person must settle stands until the number may be tried again.
+            let standing = pass.standing(Step::Acquire).filter(|_| phase == PurchasePhase::Rejected);
+            let progress = standing.unwrap_or_else(|| waiting(phase, requirements.as_deref()));
             if purchase.phase != phase || (order_id.is_some() && purchase.order_id != order_id) {
                 pass.save(&progress, |s| {
                     s.purchase.iter_mut().for_each(|p| {
@@ -94,12 +102,17 @@ pub async fn resume(
             // Telnyx: a number can only be ordered after a recent search (85000). Searching is free.
             let found = pass.account.telnyx.search(country, types, SEARCH_LIMIT).await?;
             let kind = found.iter().find(|c| c.number == number).map(|c| c.kind);
-            if let Err(outcome) = claim::claim(pass, &number, true).await? {
-                return Ok(outcome);
+            if let Err(refusal) = claim::claim(pass, &number, true).await? {
+                return Ok(claim::refused(pass, &refusal));
             }
             post(pass, &number, kind, purchase.price.clone(), purchase.attempt).await
         }
-        Decision::Choose => begin(pass, country, types, Some(purchase)).await,
+        // Perhaps the lists were wrong about it, or something of ours came meanwhile: looked at before money is spent.
+        Decision::Choose => match adopt::find(pass).await? {
+            adopt::Found::Number(number) => take(pass, number).await,
+            adopt::Found::Blocked(outcome) => Ok(outcome),
+            adopt::Found::Nothing => begin(pass, country, types, Some(purchase)).await,
+        },
     }
 }
 
@@ -213,9 +226,13 @@ fn waiting(phase: PurchasePhase, requirements: Option<&str>) -> Progress {
     }
 }
 
-pub(super) async fn look_up(pass: &Pass<'_>, number: &E164) -> Result<LookUp, StepError> {
+pub(super) async fn look_up(pass: &Pass<'_>, number: &E164, order_id: Option<&str>) -> Result<LookUp, StepError> {
     let reference = pass.spec.reference(&pass.account.owner);
-    let orders = pass.account.telnyx.orders_by_reference(&reference).await?;
+    let mut orders = pass.account.telnyx.orders_by_reference(&reference).await?;
+    // An order whose id was answered exists, whether or not the list shows it yet.
+    if let Some(id) = order_id.filter(|id| !orders.iter().any(|order| order.id == *id)) {
+        orders.extend(pass.account.telnyx.order(id).await?);
+    }
     // Of several orders for the same number the one that got furthest counts.
     let order = orders
         .iter()
@@ -264,8 +281,8 @@ async fn no_room(pass: &Pass<'_>) -> Result<Option<Outcome>, StepError> {
     Ok((used >= limit).then(|| claim::refused(pass, &Refusal::CapacityFull { used, limit })))
 }
 
-/// The first offer that is free and within the price limits.
-fn choose(pass: &Pass<'_>, found: &[Candidate], last: Option<&PurchaseStatus>) -> Result<Candidate, Outcome> {
+/// The first offer that is free, not one of `taken`, and within the price limits.
+fn choose(pass: &Pass<'_>, found: &[Candidate], taken: &[E164]) -> Result<Candidate, Outcome> {
     let limits = &pass.portfolio.spec.limits;
     let (max_monthly, max_upfront) =
         match (Usd::parse(&limits.max_monthly_usd_per_number), Usd::parse(&limits.max_upfront_usd_per_number)) {
@@ -278,7 +295,6 @@ fn choose(pass: &Pass<'_>, found: &[Candidate], last: Option<&PurchaseStatus>) -
                 ));
             }
         };
-    let refused = last.and_then(candidate);
     let claimed = |number: &E164| {
         pass.portfolio
             .status
@@ -289,7 +305,7 @@ fn choose(pass: &Pass<'_>, found: &[Candidate], last: Option<&PurchaseStatus>) -
     let free: Vec<&Candidate> = found
         .iter()
         .filter(|c| {
-            Some(&c.number) != refused.as_ref()
+            !taken.contains(&c.number)
                 && !claimed(&c.number)
                 && pass.ctx.other_line_with(&c.number, &pass.spec.uid).is_none()
         })

@@ -120,7 +120,8 @@ async fn call(pass: &mut Pass<'_>, requested: Progress, expires: jiff::Timestamp
             let text = error.provider_text();
             not_sent(pass, Some(Time(pass.ctx.clock.now() + wait))).await?;
             if human {
-                let message = "Meta does not send a code; calls to the number are rejected again until one is asked for";
+                let message =
+                    "Meta does not send a code; calls to the number are rejected again until one is asked for";
                 let progress = Progress::working(Step::Verify, Reason::CodeUnavailable, message);
                 arm::disarm(pass, &progress).await?;
                 return Err(error.into());

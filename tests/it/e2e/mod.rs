@@ -3,3 +3,4 @@
 mod crashes;
 mod leaks;
 mod onboarding;
+mod scenarios;
