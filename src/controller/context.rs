@@ -53,9 +53,9 @@ impl Context {
     }
 
     /// Waits until both kinds have been listed once: whoever asks whether another line has a number needs them all.
-    pub async fn told(&self) {
-        self.lines.told().await;
-        self.portfolios.told().await;
+    /// False: the program ends before they were.
+    pub async fn told(&self) -> bool {
+        self.lines.told().await && self.portfolios.told().await
     }
 
     /// Another line that has or wants the number, by its status or its spec.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::runtime::controller::{Config, Controller};
+use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
@@ -121,23 +121,19 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
         clock: settings.clock,
         policy: settings.policy,
         store: parts.store,
-        lines: Views(lines.iter().map(Controller::store).collect()),
-        portfolios: Views(portfolios.iter().map(Controller::store).collect()),
+        lines: Views::watch(scopes.iter().map(|scope| api(&parts.watches, scope)).collect(), &stop),
+        portfolios: Views::watch(scopes.iter().map(|scope| api(&parts.watches, scope)).collect(), &stop),
         rng: Mutex::new(StdRng::from_rng(&mut rand::rng())),
         read_only: settings.read_only,
         cluster,
         rounds: Rounds::default(),
         metrics: parts.metrics,
     });
-    let stores: Vec<_> = context.lines.0.clone();
-    let ready = parts.ready;
+    let (ready, views) = (parts.ready, context.clone());
     tokio::spawn(async move {
-        for store in stores {
-            if store.wait_until_ready().await.is_err() {
-                return;
-            }
+        if views.told().await {
+            ready.ready();
         }
-        ready.ready();
     });
     let config = || Config::default().concurrency(settings.concurrency);
     let mut running = Vec::new();
@@ -176,7 +172,9 @@ async fn run_lines(
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(
             |line, ctx| async move {
-                ctx.told().await;
+                if !ctx.told().await {
+                    return Ok(Action::await_change());
+                }
                 let started = ctx.clock.monotonic();
                 let result = crate::line::reconcile(line, ctx.clone()).await;
                 ctx.metrics.reconcile("ClientNumber", result.is_ok(), ctx.clock.monotonic().duration_since(started));
@@ -208,7 +206,9 @@ async fn run_portfolios(
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(
             |portfolio, ctx| async move {
-                ctx.told().await;
+                if !ctx.told().await {
+                    return Ok(Action::await_change());
+                }
                 let started = ctx.clock.monotonic();
                 let result = crate::portfolio::reconcile(portfolio, ctx.clone()).await;
                 ctx.metrics.reconcile("Portfolio", result.is_ok(), ctx.clock.monotonic().duration_since(started));
