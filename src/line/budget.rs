@@ -102,8 +102,7 @@ mod tests {
             list.iter().map(|m| Time(at(0) + std::time::Duration::from_secs(60 * m.unsigned_abs()))).collect()
         };
         let next = |attempts: &[i64], now: i64| {
-            next_registration(&minutes(attempts), &limits, minutes(&[now])[0].0, PolicyTime::default())
-                .map(|at| Time(at))
+            next_registration(&minutes(attempts), &limits, minutes(&[now])[0].0, PolicyTime::default()).map(Time)
         };
         let minute = |m: i64| Some(minutes(&[m])[0].clone());
         assert_eq!(next(&[], 0), None);

@@ -50,12 +50,15 @@ fn pending() -> Progress {
 
 /// Records the intent and adds the number.
 async fn add(pass: &mut Pass<'_>, number: &E164, attempt: i32) -> StepResult {
-    let started_at = Time(pass.ctx.clock.now());
+    let (started, started_at) = (pass.ctx.clock.monotonic(), Time(pass.ctx.clock.now()));
     // Lost before this: nothing was added. Lost after it: the list is read for two minutes before another try.
     pass.intend(&pending(), |status| {
         status.link = Some(LinkStatus { phase: LinkPhase::Intended, started_at, attempt });
     })
     .await?;
+    if pass.too_late(started) {
+        return Ok(Outcome::wait(pending(), pass.ctx.policy.link_poll()));
+    }
     let name = pass.spec.display_name.clone();
     let result = pass.account.meta.create_phone_number(&pass.account.waba, number, &name).await;
     pass.account.forget_waba_numbers().await;

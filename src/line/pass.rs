@@ -14,10 +14,11 @@ use super::spec::LineSpec;
 use super::status::{Overlay, Progress, apply, standing};
 use crate::controller::context::Context;
 use crate::controller::events;
-use crate::domain::E164;
+use crate::domain::{E164, PolicyTime};
 use crate::portfolio::accounts::Account;
 use crate::resources::{ClientNumber, ClientNumberStatus, Portfolio};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How often a PUT is repeated after a conflict that changed nothing that matters.
 const CONFLICTS: usize = 5;
@@ -42,6 +43,16 @@ impl Pass<'_> {
     /// The status as last read or written.
     pub fn status(&self) -> ClientNumberStatus {
         self.line.status.clone().unwrap_or_default()
+    }
+
+    /// Whether so much time passed since `started`, when the intent was about to be written, that its call may not be made
+    /// any more: this process was frozen, and another may have acted meanwhile. The outcome is looked up as if it was made.
+    pub fn too_late(&self, started: Instant) -> bool {
+        let late = self.ctx.clock.monotonic().duration_since(started) >= PolicyTime::ORDER_WINDOW;
+        if late {
+            tracing::warn!(line = %self.spec.name, "more than 10 s passed since the intent was recorded: its call is not made, the outcome is looked up first");
+        }
+        late
     }
 
     /// What a person was told to do about this step, as long as nothing was tried since.

@@ -72,13 +72,16 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         Ok(pin) => pin,
         Err(outcome) => return Ok(outcome),
     };
-    let policy = pass.ctx.policy;
+    let (policy, started) = (pass.ctx.policy, pass.ctx.clock.monotonic());
     // Lost before this: nothing was called. Lost after it: the number is read first.
     pass.intend(&registering(), |status| {
         let registration = status.registration.get_or_insert_with(RegistrationStatus::default);
         registration.attempts = budget::with(&registration.attempts, now, policy);
     })
     .await?;
+    if pass.too_late(started) {
+        return Ok(Outcome::wait(registering(), poll));
+    }
     let result = pass.account.meta.register(&entry.id, &pin).await;
     pass.account.forget_waba_numbers().await;
     match result {

@@ -7,6 +7,7 @@
 mod adopt;
 mod claim;
 mod existing;
+mod offer;
 mod order;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -12,10 +12,11 @@ use super::super::purchase::{Decision, LookUp, OrderState, candidate, decide};
 use super::super::spec::Source;
 use super::super::status::Progress;
 use super::super::{Outcome, StepError, StepResult};
+use super::offer::{choose, no_coverage, no_room, too_poor};
 use super::{adopt, claim, mark, record_owned, take};
-use crate::domain::{Country, E164, NumberType, PolicyTime, Usd};
-use crate::portfolio::ledger::{self, Refusal};
-use crate::providers::telnyx::{Candidate, Order, OrderStatus, OwnedStatus, RequirementsStatus};
+use crate::domain::{Country, E164, NumberType};
+use crate::portfolio::ledger::Refusal;
+use crate::providers::telnyx::{Order, OrderStatus, OwnedStatus, RequirementsStatus};
 use crate::providers::{ErrorClass, Reason as Outcomes};
 use crate::resources::client_number::{PriceStatus, PurchasePhase, PurchaseStatus};
 use crate::resources::reasons::Reason;
@@ -146,10 +147,7 @@ async fn post(
     if !crate::test_switches::skip_write_ahead() {
         pass.save(&ordering, |status| status.purchase = Some(intent)).await?;
     }
-    if pass.ctx.clock.monotonic().duration_since(started) >= PolicyTime::ORDER_WINDOW
-        && !crate::test_switches::skip_order_window()
-    {
-        tracing::warn!(line = %pass.spec.name, "more than 10 s passed since the candidate was recorded: nothing is ordered, the outcome is looked up first");
+    if pass.too_late(started) && !crate::test_switches::skip_order_window() {
         return Ok(Outcome::wait(waiting(PurchasePhase::Unknown, None), pass.ctx.policy.order_poll()));
     }
     let group = requirement_group(pass, kind);
@@ -263,101 +261,6 @@ fn state(order: &Order, number: &E164) -> OrderState {
             _ => OrderState::Pending,
         },
     }
-}
-
-/// Whether a slot is free at all, before anything is searched.
-async fn no_room(pass: &Pass<'_>) -> Result<Option<Outcome>, StepError> {
-    let at_meta: Vec<E164> =
-        pass.account.waba_numbers(claim::SLOT_LIST_AGE).await?.iter().filter_map(|n| n.number()).collect();
-    let ledger: Vec<_> = pass
-        .portfolio
-        .status
-        .iter()
-        .flat_map(|s| s.ledger.iter())
-        .filter(|e| e.uid != pass.spec.uid)
-        .cloned()
-        .collect();
-    let (used, limit) = (ledger::slots(&ledger, &at_meta), pass.portfolio.spec.limits.max_numbers);
-    Ok((used >= limit).then(|| claim::refused(pass, &Refusal::CapacityFull { used, limit })))
-}
-
-/// The first offer that is free, not one of `taken`, and within the price limits.
-fn choose(pass: &Pass<'_>, found: &[Candidate], taken: &[E164]) -> Result<Candidate, Outcome> {
-    let limits = &pass.portfolio.spec.limits;
-    let (max_monthly, max_upfront) =
-        match (Usd::parse(&limits.max_monthly_usd_per_number), Usd::parse(&limits.max_upfront_usd_per_number)) {
-            (Ok(monthly), Ok(upfront)) => (monthly, upfront),
-            (Err(invalid), _) | (_, Err(invalid)) => {
-                let message = format!("spec.limits of the Portfolio: {invalid}");
-                return Err(Outcome::wait(
-                    Progress::stalled(Step::Acquire, Reason::InvalidSpec, message),
-                    pass.ctx.policy.backoff(6),
-                ));
-            }
-        };
-    let claimed = |number: &E164| {
-        pass.portfolio
-            .status
-            .iter()
-            .flat_map(|s| s.ledger.iter())
-            .any(|e| e.settled_at.is_none() && e.uid != pass.spec.uid && e.phone_number == number.as_str())
-    };
-    let free: Vec<&Candidate> = found
-        .iter()
-        .filter(|c| {
-            !taken.contains(&c.number)
-                && !claimed(&c.number)
-                && pass.ctx.other_line_with(&c.number, &pass.spec.uid).is_none()
-        })
-        .collect();
-    if let Some(chosen) = free.iter().find(|c| c.monthly <= max_monthly && c.upfront <= max_upfront) {
-        return Ok((*chosen).clone());
-    }
-    let poll = pass.ctx.policy.backoff(6);
-    Err(match free.iter().min_by_key(|c| (c.monthly, c.upfront)) {
-        None => Outcome::wait(
-            Progress::working(
-                Step::Acquire,
-                Reason::NoInventory,
-                "the carrier has no such number at the moment; searched again by itself",
-            ),
-            poll,
-        ),
-        Some(cheapest) => Outcome::wait(
-            Progress::stalled(
-                Step::Acquire,
-                Reason::PriceAboveLimit,
-                format!(
-                    "the cheapest number costs {} a month and {} once: raise limits.maxMonthlyUsdPerNumber or limits.maxUpfrontUsdPerNumber of the Portfolio",
-                    cheapest.monthly.display(),
-                    cheapest.upfront.display()
-                ),
-            ),
-            poll,
-        ),
-    })
-}
-
-/// Whether the balance would fall below the Portfolio's minimum.
-async fn too_poor(pass: &Pass<'_>, chosen: &Candidate) -> Result<Option<Outcome>, StepError> {
-    let minimum = Usd::parse(&pass.portfolio.spec.limits.min_balance_usd).unwrap_or_default();
-    let balance = pass.account.telnyx.balance().await?;
-    let needed = minimum + chosen.upfront + chosen.monthly;
-    Ok((balance.available < needed).then(|| {
-        let message = format!(
-            "the carrier's balance of {} would fall below limits.minBalanceUsd {}: pay into the Telnyx account; goes on by itself",
-            balance.available.display(),
-            minimum.display()
-        );
-        Outcome::wait(Progress::stalled(Step::Acquire, Reason::InsufficientFunds, message), pass.ctx.policy.backoff(4))
-    }))
-}
-
-fn no_coverage(pass: &Pass<'_>, country: &Country) -> Outcome {
-    let message = format!(
-        "Telnyx sells no such number in {country}: use number.existing with a number that you have, also with carrier External"
-    );
-    Outcome::wait(Progress::stalled(Step::Acquire, Reason::NoCoverage, message), pass.ctx.policy.backoff(8))
 }
 
 /// The approved requirement group for what is bought.

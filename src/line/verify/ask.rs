@@ -13,6 +13,7 @@ use crate::controller::context::Context;
 use crate::providers::{ErrorClass, Reason as Outcomes, meta};
 use crate::resources::ClientNumber;
 use crate::resources::client_number::{CodeMethod, VerificationStatus};
+use crate::resources::conditions::{ConditionType, is_true};
 use crate::resources::names::ANNOTATION_CALL;
 use crate::resources::reasons::Reason;
 use kube::ResourceExt;
@@ -48,7 +49,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let expires = now + pass.ctx.policy.code_life();
     let requested = requested(expires);
     let call_request = pass.line.annotations().get(ANNOTATION_CALL).cloned();
-    let policy = pass.ctx.policy;
+    let (policy, started) = (pass.ctx.policy, pass.ctx.clock.monotonic());
     // Counted before the call: a restart can't reset it, and must not ask again while this code may arrive.
     pass.save(&requested, |status| {
         let verification = status.verification.get_or_insert_with(VerificationStatus::default);
@@ -60,6 +61,9 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         }
     })
     .await?;
+    if pass.too_late(started) {
+        return Ok(Outcome::wait(requested, pass.ctx.policy.code_poll()));
+    }
     call(pass, requested, expires).await
 }
 
@@ -176,6 +180,8 @@ fn waits_for_turn(ctx: &Context, line: &ClientNumber, pass: &Pass<'_>) -> bool {
         && !line.spec.suspend
         && line.metadata.deletion_timestamp.is_none()
         && verification.armed_at.is_none()
+        // Who waits for a person does not hold up the others.
+        && !is_true(&status.conditions, ConditionType::Stalled)
         && line
             .spec
             .number
