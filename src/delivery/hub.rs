@@ -128,10 +128,11 @@ impl Hub {
         if *self.draining.borrow() {
             return Err(self.retry_later());
         }
+        let recruiter = self.authenticate(&handshake.token).await?;
+        // After the token: what spares the store must not let strangers keep recruiters out.
         if let Some(wait) = self.too_fast() {
             return Err(Refusal::RetryLater(retry_after(wait, rand::rng().random())));
         }
-        let recruiter = self.authenticate(&handshake.token).await?;
         let device = handshake.device.unwrap_or_else(|| "default".into());
         if !auth::is_name(&device, MAX_DEVICE) {
             return Err(Refusal::Unauthorized("device"));

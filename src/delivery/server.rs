@@ -49,19 +49,20 @@ impl Delivery {
         let hub = Arc::new(Hub::new(store, keys, lines, settings, metrics, clock, news));
         let stop = CancellationToken::new();
         let (background, ended) = (hub.clone(), stop.clone());
-        tokio::spawn(async move {
-            let all = async {
-                tokio::join!(
-                    wake::logs(background.clone(), alive),
-                    wake::revocations(background.clone()),
-                    wake::sessions(background.clone()),
-                )
+        for reader in [Reader::Logs, Reader::Revocations, Reader::Sessions] {
+            let (hub, alive) = (background.clone(), alive.clone());
+            let read = move || {
+                let (hub, alive) = (hub.clone(), alive.clone());
+                async move {
+                    match reader {
+                        Reader::Logs => wake::logs(hub, alive).await,
+                        Reader::Revocations => wake::revocations(hub).await,
+                        Reader::Sessions => wake::sessions(hub).await,
+                    }
+                }
             };
-            tokio::select! {
-                () = ended.cancelled() => {}
-                _ = all => {}
-            }
-        });
+            tokio::spawn(always(reader, read, ended.clone()));
+        }
         let door = door(&hub);
         Self { hub, door, _stop: stop.drop_guard() }
     }
@@ -87,6 +88,31 @@ impl Delivery {
         if tokio::time::timeout(limit, gone).await.is_err() {
             tracing::warn!(connections = self.door.connections(), "some clients did not leave in time and are cut");
         }
+    }
+}
+
+/// What reads for the whole replica.
+#[derive(Debug, Clone, Copy)]
+enum Reader {
+    Logs,
+    Revocations,
+    Sessions,
+}
+
+/// Runs a reader until `ended`. One that panics is started again and said: without it revoked tokens would live on, and
+/// nobody would know.
+async fn always<F>(reader: Reader, read: impl Fn() -> F, ended: CancellationToken)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let mut task = tokio::spawn(read());
+        tokio::select! {
+            biased;
+            () = ended.cancelled() => return task.abort(),
+            _ = &mut task => tracing::error!(?reader, "a reader of the delivery ended by itself, it is started again"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -123,4 +149,27 @@ fn door(hub: &Arc<Hub>) -> Door {
     };
     io.ns("/", connected.with(middleware));
     Door::new(sockets, settings.origins.clone(), settings.max_connections)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_panics_is_started_again() {
+        let (starts, ended) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+        let (count, stop) = (starts.clone(), ended.clone());
+        let read = move || {
+            let start = count.fetch_add(1, Ordering::Relaxed);
+            let stop = stop.clone();
+            async move {
+                assert!(start == 2, "planted");
+                stop.cancel();
+            }
+        };
+        always(Reader::Revocations, read, ended).await;
+        assert_eq!(starts.load(Ordering::Relaxed), 3);
+    }
 }

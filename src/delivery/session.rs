@@ -132,12 +132,18 @@ impl Session {
     /// Runs the connection to its end.
     pub async fn run(self: Arc<Self>, socket: SocketRef) {
         self.hub.metrics.sockets.inc();
+        let company = self.token.borrow().company.clone();
+        tracing::debug!(%company, socket = %socket.id, start = self.start.seq, head = self.head, "a recruiter came");
         let (stops, stop) = watch::channel(self.start.clone());
         let keeper = tokio::spawn(keep_cursor(self.clone(), stop));
         let end = self.serve(&socket, stops).await;
         match end {
-            End::Closed => self.hub.metrics.disconnect("closed"),
+            End::Closed => {
+                self.hub.metrics.disconnect("closed");
+                tracing::debug!(%company, socket = %socket.id, reason = "closed", "a recruiter went");
+            }
             End::Goodbye(reason) => {
+                tracing::debug!(%company, socket = %socket.id, reason = reason.as_str(), "a recruiter went");
                 self.hub.metrics.disconnect(reason.as_str());
                 let _ = socket.emit("goodbye", &serde_json::json!({ "reason": reason }));
                 // A full buffer is a client that reads nothing: cut at once, below.
@@ -147,7 +153,9 @@ impl Session {
             }
         }
         self.cut.cancel();
-        let _ = keeper.await;
+        if keeper.await.is_err() {
+            tracing::error!(%company, "a device's stop is no longer written: its task panicked");
+        }
         self.hub.metrics.sockets.dec();
     }
 
@@ -246,6 +254,7 @@ impl Session {
             };
             let behind = (*head.borrow() - at).max(0);
             self.hub.metrics.cursor_lag.inc_by(behind);
+            let began = self.hub.clock.monotonic();
             let delivered = self.deliver(socket, &page).await;
             self.hub.metrics.cursor_lag.dec_by(behind);
             if let Err(end) = delivered {
@@ -254,6 +263,15 @@ impl Session {
             if caught_up && let Some(newest) = page.items.last() {
                 Metrics::observe(&self.hub.metrics.commit_to_ack, newest.at, self.hub.clock.now());
             }
+            tracing::debug!(
+                company = %self.tail.company(),
+                socket = %socket.id,
+                first_seq = page.items.first().map(|item| item.seq),
+                last_seq = page.last(),
+                items = page.items.len(),
+                ms = self.hub.clock.monotonic().saturating_duration_since(began).as_millis(),
+                "a page was acked"
+            );
             at = page.last();
             stops.send_replace(page.cursor);
         }

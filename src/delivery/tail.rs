@@ -90,6 +90,11 @@ impl Tail {
         Self { shared, _stop: stop.drop_guard() }
     }
 
+    /// Whose it is.
+    pub fn company(&self) -> &CompanyId {
+        &self.shared.company
+    }
+
     /// What follows `seq`, from the ring.
     pub fn after(&self, seq: Seq) -> Next {
         self.shared.ring.read().unwrap_or_else(PoisonError::into_inner).after(seq)

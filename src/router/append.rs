@@ -9,6 +9,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::domain::{CompanyId, SharedClock};
 use crate::store::{Appender, NewEntry, Outcome, Refused, Seq, Store, StoreError};
@@ -89,7 +90,8 @@ impl Writers {
         let (sender, receiver) = mpsc::channel(QUEUE);
         sender.try_send(job).map_err(|_| NotNow::Full)?;
         writers.insert(company.clone(), sender);
-        tokio::spawn(write(Arc::clone(&self.shared), company.clone(), receiver));
+        let span = tracing::debug_span!("writer", company = company.as_str());
+        tokio::spawn(write(Arc::clone(&self.shared), company.clone(), receiver).instrument(span));
         Ok(())
     }
 }
@@ -97,7 +99,16 @@ impl Writers {
 /// A company's writer: opens its log when there is something to write, and again after a failure.
 async fn write(shared: Arc<Shared>, company: CompanyId, mut jobs: mpsc::Receiver<Job>) {
     let mut appender: Option<Appender> = None;
-    while let Ok(Some(first)) = tokio::time::timeout(IDLE, jobs.recv()).await {
+    loop {
+        let first = match tokio::time::timeout(IDLE, jobs.recv()).await {
+            Ok(Some(first)) => first,
+            Ok(None) => return,
+            Err(_) => {
+                // From here on another writer begins; what was handed in at this very moment is still written.
+                jobs.close();
+                continue;
+            }
+        };
         let mut gathered = vec![first];
         let mut items = gathered[0].items.len();
         while items < GATHER

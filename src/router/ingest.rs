@@ -107,12 +107,12 @@ impl Ingest {
     pub async fn take(&self, changes: Vec<Change>, accounts: &Accounts) -> Result<(), StoreAway> {
         let (placed, mut result) = self.place(&changes, accounts).await;
         let now = self.shared.clock.now();
-        let put = changes.iter().zip(placed).filter_map(|(change, reason)| Some((change, reason?)));
-        let put = put.map(|(change, reason)| self.put_away(change, reason, now));
+        self.note_activity(&changes, &placed, now);
+        let put = changes.iter().zip(placed).enumerate();
+        let put = put.filter_map(|(place, (change, reason))| Some(self.put_away(change, reason?, (now, place))));
         for put in join_all(put).await {
             result = result.and(put);
         }
-        self.note_activity(&changes, now);
         result
     }
 
@@ -208,7 +208,22 @@ impl Ingest {
     async fn append(&self, company: CompanyId, batch: Batch) -> Result<Vec<(usize, QuarantineReason)>, StoreAway> {
         let (origins, items): (Vec<(usize, Kind)>, Vec<NewEntry>) =
             batch.into_iter().map(|(index, item)| ((index, item.kind), item)).unzip();
-        let outcomes = self.shared.writers.append(&company, items).await.map_err(|_| StoreAway)?;
+        let (began, count) = (Instant::now(), items.len());
+        let outcomes = self.shared.writers.append(&company, items).await.map_err(|why| {
+            tracing::debug!(company = company.as_str(), items = count, %why, "not appended");
+            StoreAway
+        })?;
+        let stored = || outcomes.iter().filter_map(|o| if let Outcome::Stored(seq) = o { Some(*seq) } else { None });
+        tracing::debug!(
+            company = company.as_str(),
+            items = count,
+            stored = stored().count(),
+            duplicate = outcomes.iter().filter(|o| **o == Outcome::Duplicate).count(),
+            first_seq = stored().min(),
+            last_seq = stored().max(),
+            ms = began.elapsed().as_millis(),
+            "appended"
+        );
         let mut refused = Vec::new();
         for ((index, kind), outcome) in origins.into_iter().zip(outcomes) {
             let reason = match outcome {
@@ -240,7 +255,12 @@ impl Ingest {
         (index, written)
     }
 
-    async fn put_away(&self, change: &Change, reason: QuarantineReason, now: Timestamp) -> Result<(), StoreAway> {
+    async fn put_away(
+        &self,
+        change: &Change,
+        reason: QuarantineReason,
+        came: (Timestamp, usize),
+    ) -> Result<(), StoreAway> {
         let line = match &change.content {
             // Of a foreign account nothing is brought back, so it is not found by line either.
             Content::Line { phone_number_id, .. } if reason != QuarantineReason::ForeignAccount => {
@@ -249,7 +269,7 @@ impl Ingest {
             _ => None,
         };
         let began = Instant::now();
-        let put = self.shared.quarantine.put(&change.entry_id, change.text.expose(), reason, line, now).await;
+        let put = self.shared.quarantine.put(&change.entry_id, change.text.expose(), reason, line, came).await;
         self.shared.metrics.stored("quarantine", began);
         match put {
             Ok(new) => {
@@ -268,12 +288,16 @@ impl Ingest {
         }
     }
 
-    /// Notes when each line was heard of, in the background: it is worth no one's waiting.
-    fn note_activity(&self, changes: &[Change], now: Timestamp) {
+    /// Notes when each line was heard of, in the background: it is worth no one's waiting. Only lines that have a route
+    /// and the right account, or anything that is signed could make another account's line look alive.
+    fn note_activity(&self, changes: &[Change], placed: &[Option<QuarantineReason>], now: Timestamp) {
         let mut lines = HashSet::new();
         {
             let mut noted = self.shared.noted.lock().unwrap_or_else(PoisonError::into_inner);
-            for change in changes {
+            let ours = |reason: &Option<QuarantineReason>| {
+                !matches!(reason, Some(QuarantineReason::UnknownNumber | QuarantineReason::ForeignAccount))
+            };
+            for (change, _) in changes.iter().zip(placed).filter(|(_, reason)| ours(reason)) {
                 if let Content::Line { phone_number_id, .. } = &change.content
                     && noted.get(phone_number_id).is_none_or(|at| at.elapsed() > ACTIVITY)
                 {

@@ -59,7 +59,12 @@ pub async fn run(ingest: Ingest, metrics: Metrics, stop: CancellationToken) {
         if !ingest.routes().is_fresh() {
             continue;
         }
-        if let Err(error) = look(&ingest, &metrics).await {
+        let looked = tokio::select! {
+            // What was cut half-way is recognised as a repeat by the next look.
+            () = stop.cancelled() => return,
+            looked = look(&ingest, &metrics) => looked,
+        };
+        if let Err(error) = looked {
             tracing::warn!(%error, "quarantined changes could not be looked at");
         }
     }
@@ -74,7 +79,14 @@ async fn look(ingest: &Ingest, metrics: &Metrics) -> Result<(), ReplayError> {
     for line in ingest.quarantine().waiting_lines().await? {
         let routed = matches!(ingest.routes().find(&line).await, Ok(Some(route)) if route.state.accepts());
         if routed {
-            let done = replay_line(ingest, metrics, &line, false).await?;
+            let done = match replay_line(ingest, metrics, &line, false).await {
+                Ok(done) => done,
+                // The other lines' companies may well be writable.
+                Err(error) => {
+                    tracing::warn!(line = line.as_str(), %error, "a line's quarantined changes were not replayed");
+                    continue;
+                }
+            };
             if done.stored > 0 {
                 tracing::info!(
                     line = line.as_str(),

@@ -157,12 +157,15 @@ impl RouteTable {
             part.not_ready("there is no store: set MONGODB_URI");
             return;
         };
+        let mut told = false;
         while !stop.is_cancelled() {
             let followed = tokio::select! {
                 () = stop.cancelled() => return,
                 followed = self.follow(&store, &part) => followed,
             };
-            if let Err(error) = followed {
+            if let Err(error) = followed
+                && !std::mem::replace(&mut told, true)
+            {
                 tracing::warn!(%error, "routes are read every two seconds until they can be followed again");
             }
             // Where there are no change streams this is how the copy is kept fresh.

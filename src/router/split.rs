@@ -4,6 +4,9 @@
 //! Whatever is JSON comes out somewhere: as items of a line, as an account's event, or as malformed for the quarantine.
 //! One POST may hold up to a thousand updates and mix several companies (Meta: batches, facts 6.1).
 
+use std::cell::Cell;
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
 
 use crate::domain::{PhoneNumberId, Pii};
@@ -123,6 +126,20 @@ const ACCOUNT_FIELDS: [&str; 17] = [
 #[error("the body is not a JSON object")]
 pub struct NotAnObject;
 
+/// Changes and items of one POST at most, five times what Meta sends. More than that is not taken apart but kept whole:
+/// it would fill the memory and never be written in time.
+const PARTS: usize = 5000;
+
+/// How many parts a POST may still have.
+struct Budget(Cell<usize>);
+
+impl Budget {
+    fn take(&self, parts: usize) -> bool {
+        let left = self.0.get().checked_sub(parts);
+        left.inspect(|left| self.0.set(*left)).is_some()
+    }
+}
+
 /// Takes a body apart.
 pub fn split(body: &str) -> Result<Vec<Change>, NotAnObject> {
     let root = Object::of(body).ok_or(NotAnObject)?;
@@ -131,8 +148,11 @@ pub fn split(body: &str) -> Result<Vec<Change>, NotAnObject> {
         return Ok(whole());
     }
     Ok(match root.array("entry") {
-        Ok(Some(entries)) => entries.into_iter().flat_map(entry).collect(),
-        Ok(None) | Err(_) => whole(),
+        Ok(Some(entries)) if entries.len() <= PARTS => {
+            let budget = Budget(Cell::new(PARTS));
+            entries.into_iter().flat_map(|text| entry(text, &budget)).collect()
+        }
+        Ok(_) | Err(_) => whole(),
     })
 }
 
@@ -147,27 +167,33 @@ fn malformed(entry_id: String, text: &str) -> Change {
     Change { entry_id, entry_time: None, text: Pii(text.to_owned()), content: Content::Malformed }
 }
 
-fn entry(text: &str) -> Vec<Change> {
+fn entry(text: &str, budget: &Budget) -> Vec<Change> {
     let Some(entry) = Object::of(text) else { return vec![malformed(String::new(), text)] };
     let id = entry.text("id").unwrap_or_default();
     let time = entry.text("time").and_then(|time| time.parse().ok());
     match entry.array("changes") {
-        Ok(Some(changes)) => changes.into_iter().map(|text| change(&id, time, text)).collect(),
-        Ok(None) | Err(_) => vec![malformed(id, text)],
+        Ok(Some(changes)) if budget.take(changes.len()) => {
+            changes.into_iter().map(|text| within(&id, time, text, budget)).collect()
+        }
+        Ok(_) | Err(_) => vec![malformed(id, text)],
     }
 }
 
 /// Takes one change apart, as it came or as it was kept in quarantine.
 pub fn change(entry_id: &str, entry_time: Option<i64>, text: &str) -> Change {
+    within(entry_id, entry_time, text, &Budget(Cell::new(PARTS)))
+}
+
+fn within(entry_id: &str, entry_time: Option<i64>, text: &str, budget: &Budget) -> Change {
     Change {
         entry_id: entry_id.to_owned(),
         entry_time,
         text: Pii(text.to_owned()),
-        content: content(text).unwrap_or(Content::Malformed),
+        content: content(text, budget).unwrap_or(Content::Malformed),
     }
 }
 
-fn content(text: &str) -> Option<Content> {
+fn content(text: &str, budget: &Budget) -> Option<Content> {
     let change = Object::of(text)?;
     let field = change.text("field")?;
     let value_text = change.get("value")?;
@@ -179,14 +205,11 @@ fn content(text: &str) -> Option<Content> {
     let mut items = Vec::new();
     let mut remainder = false;
     if field == "messages" {
-        let contacts: Vec<Object<'_>> = match value.array("contacts") {
-            Ok(contacts) => contacts.unwrap_or_default().into_iter().filter_map(Object::of).collect(),
-            Err(_) => Vec::new(),
-        };
+        let contacts = Contacts::of(&value);
         let mut take = |name: &str, item: &dyn Fn(&str) -> Item| match value.array(name) {
-            Ok(Some(texts)) => items.extend(texts.into_iter().map(item)),
+            Ok(Some(texts)) if budget.take(texts.len()) => items.extend(texts.into_iter().map(item)),
             Ok(None) => {}
-            Err(_) => remainder = true,
+            Ok(Some(_)) | Err(_) => remainder = true,
         };
         take("messages", &|text| message(text, &contacts));
         take("statuses", &|text| status(text, &contacts));
@@ -211,7 +234,7 @@ fn usable(id: Option<String>) -> Option<String> {
     id.filter(|id| !id.is_empty() && id.len() <= 512)
 }
 
-fn message(text: &str, contacts: &[Object<'_>]) -> Item {
+fn message(text: &str, contacts: &Contacts<'_>) -> Item {
     let object = Object::of(text);
     let get = |name: &str| object.as_ref().and_then(|object| object.text(name));
     let id = usable(get("id"));
@@ -239,7 +262,7 @@ fn message(text: &str, contacts: &[Object<'_>]) -> Item {
     }
 }
 
-fn status(text: &str, contacts: &[Object<'_>]) -> Item {
+fn status(text: &str, contacts: &Contacts<'_>) -> Item {
     let object = Object::of(text);
     let get = |name: &str| object.as_ref().and_then(|object| object.text(name));
     let about = usable(get("id"));
@@ -289,16 +312,45 @@ fn earliest(value: &Object<'_>) -> Option<i64> {
     inner.filter_map(|object| seconds(&object)).chain(seconds(value)).min()
 }
 
+/// The blocks in `contacts`, found by either id: a batch may hold a thousand of them, so none is looked for twice.
+struct Contacts<'a> {
+    blocks: Vec<Object<'a>>,
+    by_user: HashMap<String, usize>,
+    by_phone: HashMap<String, usize>,
+}
+
+impl<'a> Contacts<'a> {
+    fn of(value: &Object<'a>) -> Self {
+        let blocks = value.array("contacts").ok().flatten().unwrap_or_default();
+        let blocks: Vec<Object<'a>> = blocks.into_iter().filter_map(Object::of).collect();
+        let (mut by_user, mut by_phone) = (HashMap::new(), HashMap::new());
+        for (index, block) in blocks.iter().enumerate() {
+            for (name, ids) in [("user_id", &mut by_user), ("wa_id", &mut by_phone)] {
+                if let Some(id) = usable(block.text(name)) {
+                    ids.entry(id).or_insert(index);
+                }
+            }
+        }
+        Self { blocks, by_user, by_phone }
+    }
+
+    fn find(&self, user_id: Option<&String>, wa_id: Option<&String>) -> Option<&Object<'a>> {
+        let user = user_id.and_then(|id| self.by_user.get(id));
+        let phone = wa_id.and_then(|id| self.by_phone.get(id));
+        let index = match (user, phone) {
+            (Some(user), Some(phone)) => user.min(phone),
+            (found, None) | (None, found) => found?,
+        };
+        self.blocks.get(*index)
+    }
+}
+
 /// What is known of a candidate: the ids in the item itself, and the block in `contacts` that bears one of them. With
 /// no id in the item a single block speaks of it (older forms); of several none can be chosen.
-fn hint(user_id: Option<String>, wa_id: Option<String>, contacts: &[Object<'_>]) -> ContactHint {
+fn hint(user_id: Option<String>, wa_id: Option<String>, contacts: &Contacts<'_>) -> ContactHint {
     let (user_id, wa_id) = (usable(user_id), usable(wa_id));
-    let same = |contact: &&Object<'_>| {
-        (user_id.is_some() && usable(contact.text("user_id")) == user_id)
-            || (wa_id.is_some() && usable(contact.text("wa_id")) == wa_id)
-    };
-    let block = match contacts.iter().find(same) {
-        None if user_id.is_none() && wa_id.is_none() && contacts.len() == 1 => contacts.first(),
+    let block = match contacts.find(user_id.as_ref(), wa_id.as_ref()) {
+        None if user_id.is_none() && wa_id.is_none() && contacts.blocks.len() == 1 => contacts.blocks.first(),
         found => found,
     };
     let of = |name: &str| block.and_then(|contact| usable(contact.text(name)));

@@ -327,3 +327,48 @@ fn the_same_text_has_the_same_id_and_another_has_another() {
     assert_eq!(id(&a), id(&a));
     assert_ne!(id(&a), id(&b));
 }
+
+#[test]
+fn more_parts_than_meta_sends_are_kept_whole() {
+    let many = |count: usize| vec!["1"; count].join(",");
+    let post = |entries: &str| format!(r#"{{"object":"whatsapp_business_account","entry":[{entries}]}}"#);
+    let of = |changes: &str| post(&format!(r#"{{"id":"104","changes":[{changes}]}}"#));
+    let messages = |count| {
+        let value = format!(r#"{{"metadata":{{"phone_number_id":"1"}},"messages":[{}]}}"#, many(count));
+        of(&format!(r#"{{"field":"messages","value":{value}}}"#))
+    };
+    assert_eq!(split(&post(&many(PARTS))).unwrap().len(), PARTS);
+    assert_eq!(split(&of(&many(PARTS))).unwrap().len(), PARTS);
+    for body in [post(&many(PARTS + 1)), of(&many(PARTS + 1))] {
+        let changes = split(&body).unwrap();
+        assert!(matches!(changes.as_slice(), [Change { content: Content::Malformed, .. }]));
+        assert!(changes[0].text.expose().len() > 2 * PARTS, "nothing is lost");
+    }
+    for (count, want) in [(PARTS - 1, false), (PARTS, true)] {
+        let changes = split(&messages(count)).unwrap();
+        let [Change { content: Content::Line { items, remainder, .. }, .. }] = changes.as_slice() else { panic!() };
+        assert_eq!((*remainder, items.is_empty()), (want, want), "{count}");
+    }
+}
+
+#[test]
+fn a_thousand_candidates_in_one_change_are_found_without_searching() {
+    let blocks: Vec<String> =
+        (0..5000).map(|n| format!(r#"{{"user_id":"u{n}","wa_id":"{n}","profile":{{"name":"N{n}"}}}}"#)).collect();
+    let messages: Vec<String> =
+        (0..4000).map(|n| format!(r#"{{"id":"w{n}","from_user_id":"u{n}","from":"{n}"}}"#)).collect();
+    let value = format!(
+        r#"{{"metadata":{{"phone_number_id":"1"}},"contacts":[{}],"messages":[{}]}}"#,
+        blocks.join(","),
+        messages.join(",")
+    );
+    let began = std::time::Instant::now();
+    let change = change("104", None, &format!(r#"{{"field":"messages","value":{value}}}"#));
+    let Content::Line { items, .. } = change.content else { panic!() };
+    assert!(items.iter().enumerate().all(|(n, item)| {
+        let name = item.contact.as_ref().and_then(|contact| contact.name.as_ref());
+        name.is_some_and(|name| *name.expose() == format!("N{n}"))
+    }));
+    // Each looked for among all took minutes.
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+}

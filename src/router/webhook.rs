@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, Request, StatusCode, header};
@@ -18,7 +18,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument;
 
 use crate::domain::SharedClock;
 
@@ -33,8 +34,10 @@ pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(15);
 /// From the checked body to the answer: the append's three seconds and the quarantine after it.
 const WRITE_TIME: Duration = Duration::from_secs(8);
-/// Bodies in memory at most, in KiB; a request weighs at least 64.
+/// Bodies in memory at most, in KiB. A request weighs what has come of it, not what it announces (or whoever announces
+/// much and sends nothing would keep everybody else out), and at least this much.
 const MEMORY_KIB: usize = 256 * 1024;
+const LEAST_KIB: u32 = 64;
 
 /// What the webhook needs.
 #[derive(Clone)]
@@ -48,7 +51,7 @@ struct Shared {
     /// None: started without a store.
     ingest: Option<Ingest>,
     metrics: Metrics,
-    memory: Semaphore,
+    memory: Arc<Semaphore>,
     clock: SharedClock,
 }
 
@@ -61,7 +64,7 @@ impl Webhook {
         metrics: Metrics,
         clock: SharedClock,
     ) -> Self {
-        let memory = Semaphore::new(MEMORY_KIB);
+        let memory = Arc::new(Semaphore::new(MEMORY_KIB));
         Self { shared: Arc::new(Shared { verify_token, portfolios, ingest, metrics, memory, clock }) }
     }
 
@@ -147,25 +150,28 @@ impl IntoResponse for End {
 
 async fn receive(State(webhook): State<Webhook>, request: Request<Body>) -> Response {
     let began = Instant::now();
-    let end = webhook.shared.receive(request).await;
-    webhook.shared.metrics.request(end.word());
-    webhook.shared.metrics.duration.observe(began.elapsed().as_secs_f64());
-    end.into_response()
+    // Of our own making: what is written for one POST can be found by it.
+    let span = tracing::debug_span!("post", id = format!("{:08x}", rand::random::<u32>()));
+    async {
+        let end = webhook.shared.receive(request).await;
+        webhook.shared.metrics.request(end.word());
+        webhook.shared.metrics.duration.observe(began.elapsed().as_secs_f64());
+        let (status, ms) = (end.status().as_u16(), began.elapsed().as_millis());
+        tracing::debug!(result = end.word(), status, ms, "a POST was answered");
+        end.into_response()
+    }
+    .instrument(span)
+    .await
 }
 
 impl Shared {
     async fn receive(&self, request: Request<Body>) -> End {
         let (parts, body) = request.into_parts();
-        let announced = content_length(&parts.headers);
-        if announced.is_some_and(|length| length > BODY_LIMIT) {
+        if content_length(&parts.headers).is_some_and(|length| length > BODY_LIMIT) {
             return End::TooLarge;
         }
-        let weight = announced.unwrap_or(BODY_LIMIT).div_ceil(1024).max(64);
-        let Ok(_memory) = self.memory.try_acquire_many(u32::try_from(weight).unwrap_or(u32::MAX)) else {
-            return End::Full;
-        };
-        let body = match read(body).await {
-            Ok(body) => body,
+        let (body, memory) = match read(body, &self.memory).await {
+            Ok(read) => read,
             Err(end) => return end,
         };
         let encoded = parts.headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity");
@@ -187,9 +193,15 @@ impl Shared {
             Err(_) => split::not_text(&body),
         };
         let Ok(changes) = changes else { return End::Malformed };
+        tracing::debug!(bytes = body.len(), changes = changes.len(), "a signed POST");
         let Some(ingest) = self.ingest.clone() else { return End::StoreAway };
-        // In a task of its own: a client that goes away must not stop an append half-way.
-        let taken = tokio::spawn(async move { ingest.take(changes, &accounts).await });
+        // In a task of its own: a client that goes away must not stop an append half-way. What it holds in memory counts
+        // until it ends, also when it is waited for no longer.
+        let take = async move {
+            let _memory = memory;
+            ingest.take(changes, &accounts).await
+        };
+        let taken = tokio::spawn(take.in_current_span());
         match tokio::time::timeout(WRITE_TIME, taken).await {
             Ok(Ok(Ok(()))) => End::Taken,
             _ => End::StoreAway,
@@ -207,13 +219,30 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn read(body: Body) -> Result<Bytes, End> {
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_LIMIT).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(End::TooLarge),
-        // The client broke off; nobody reads the answer.
-        Ok(Err(_)) => Err(End::Malformed),
-        Err(_) => Err(End::Slow),
+/// The body, and the room that it takes.
+async fn read(body: Body, memory: &Arc<Semaphore>) -> Result<(Vec<u8>, OwnedSemaphorePermit), End> {
+    let acquire = |kib| Arc::clone(memory).try_acquire_many_owned(kib).map_err(|_| End::Full);
+    let mut held = acquire(LEAST_KIB)?;
+    let mut body = Limited::new(body, BODY_LIMIT);
+    let mut bytes = Vec::new();
+    let deadline = tokio::time::Instant::now() + BODY_TIME;
+    loop {
+        match tokio::time::timeout_at(deadline, body.frame()).await {
+            Ok(None) => return Ok((bytes, held)),
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                bytes.extend_from_slice(&data);
+                let weight = u32::try_from(bytes.len().div_ceil(1024)).unwrap_or(u32::MAX);
+                let more = weight.saturating_sub(u32::try_from(held.num_permits()).unwrap_or(u32::MAX));
+                if more > 0 {
+                    held.merge(acquire(more)?);
+                }
+            }
+            Ok(Some(Err(error))) if error.downcast_ref::<LengthLimitError>().is_some() => return Err(End::TooLarge),
+            // The client broke off; nobody reads the answer.
+            Ok(Some(Err(_))) => return Err(End::Malformed),
+            Err(_) => return Err(End::Slow),
+        }
     }
 }
 

@@ -10,11 +10,13 @@ use rand::RngExt;
 use crate::domain::Pii;
 
 use super::appender::Outcome;
+use super::contacts::ContactCache;
 use super::fences::{FenceAction, Fences};
 use super::log_entry::{Kind, LogEntry, NewEntry, Seq};
 
-/// Entries of one insert at most.
-const BATCH: usize = 500;
+/// Entries of one insert at most. Each insert is durable by itself: what is cut off by a deadline goes on from there when
+/// Meta comes again.
+const BATCH: usize = 250;
 
 /// Items on their way, each until it has an outcome.
 pub(super) struct Job {
@@ -31,6 +33,8 @@ pub(super) struct Job {
     /// Messages that items speak of: which were asked for, and those that are in the log.
     pub(super) asked: HashSet<Pii<String>>,
     pub(super) messages: HashMap<Pii<String>, LogEntry>,
+    /// What was known of the items' candidates at the view's head; None: ask again.
+    pub(super) contacts: Option<ContactCache>,
     pub(super) batch: usize,
 }
 
@@ -60,6 +64,7 @@ impl Job {
             sent: HashSet::new(),
             asked: HashSet::new(),
             messages: HashMap::new(),
+            contacts: None,
             batch: BATCH,
         }
     }
@@ -78,6 +83,13 @@ impl Job {
         }
     }
 
+    /// Takes in an entry at the view's head, in the order of seq.
+    pub(super) fn learn(&mut self, entry: &LogEntry) {
+        if let Some(contacts) = &mut self.contacts {
+            contacts.fold(entry);
+        }
+    }
+
     /// Settles what these entries of the log are, and learns the messages that others speak of.
     pub(super) fn settle_present(&mut self, entries: impl IntoIterator<Item = LogEntry>) {
         let mut open: HashMap<Pii<String>, usize> =
@@ -87,6 +99,9 @@ impl Job {
             if let Some(index) = open.remove(&id) {
                 // Its fingerprint says whether it is what we sent, in an insert whose answer was lost or an error.
                 let ours = self.sent.contains(&entry.fp);
+                if ours {
+                    tell_stored(&entry);
+                }
                 self.settle(index, if ours { Outcome::Stored(entry.seq) } else { Outcome::Duplicate });
             }
             if self.asked.contains(&id) {
@@ -125,6 +140,11 @@ impl Job {
         }
         outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Duplicate)).collect()
     }
+}
+
+/// So that a message can be followed by our id of it. Nothing of Meta's is told.
+pub(super) fn tell_stored(entry: &LogEntry) {
+    tracing::debug!(seq = entry.seq, kind = entry.kind.as_str(), message_id = entry.message_id.as_deref(), "stored");
 }
 
 pub(super) fn draft(item: &NewEntry, seq: Seq, at: jiff::Timestamp) -> LogEntry {

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use crate::domain::{Pii, SharedClock};
 
-use super::append_job::{Job, draft, random_id};
+use super::append_job::{Job, draft, random_id, tell_stored};
 use super::connect::bounded;
-use super::contacts::{ContactCache, Known, overlay};
+use super::contacts::{Known, overlay};
 use super::courtesy::Streak;
 use super::error::StoreError;
 use super::fences::{FenceAction, Refused};
@@ -90,6 +90,7 @@ impl Appender {
                     self.retries += 1;
                     attempt += 1;
                     self.view = None;
+                    job.contacts = None;
                     job.look_up = true;
                     if !error.is_transient() || Instant::now() >= deadline {
                         return Err(error);
@@ -162,6 +163,8 @@ impl Appender {
             Ok(Ok(())) => {
                 for (index, entry) in &entries {
                     view.fold(entry);
+                    job.learn(entry);
+                    tell_stored(entry);
                     job.settle(*index, Outcome::Stored(entry.seq));
                 }
                 Ok(Round::Progress)
@@ -218,7 +221,15 @@ impl Appender {
         let mut messages = job.messages.clone();
         let at = self.clock.now();
         let mut entries: Vec<(usize, LogEntry)> = Vec::with_capacity(chosen.len());
-        let mut met = ContactCache::default();
+        // Asked for once too; what earlier items of this batch teach is added as it is met.
+        let mut met = match &job.contacts {
+            Some(known) => known.clone(),
+            None => {
+                let hints: Vec<_> = job.open().filter_map(|(_, item)| item.contact.as_ref()).collect();
+                let known = view.contacts.gather(self.log.collection(), &hints, deadline).await?;
+                job.contacts.insert(known).clone()
+            }
+        };
         for (index, item) in chosen {
             let about = item.about.as_ref().and_then(|id| messages.get(id)).cloned();
             if item.about_required && about.is_none() {
@@ -236,13 +247,7 @@ impl Appender {
                 entry.message_id = about.as_ref().and_then(|message| message.message_id.clone());
             }
             if let Some(hint) = &item.contact {
-                let log = self.log.collection();
-                // What earlier items of this batch taught comes before what the log says.
-                let known = match met.look_up_cached(hint) {
-                    Some(known) => Some(known),
-                    None => view.contacts.look_up(log, hint).await?,
-                };
-                known.iter().for_each(|known| view.contacts.learn(known));
+                let known = met.look_up_cached(hint);
                 // A status without any id of the candidate is about whom the message was with.
                 let known = known.or_else(|| {
                     let about = about.as_ref()?;

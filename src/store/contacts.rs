@@ -5,13 +5,17 @@
 //! has to agree. The same candidate at another company is another contact with another id.
 //! Never looked up by name or username: those can be anybody's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use futures::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::doc;
+use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::domain::Pii;
 
+use super::connect::bounded;
 use super::error::StoreError;
 use super::log_entry::{Contact, LogEntry};
 
@@ -61,15 +65,26 @@ pub(super) fn overlay(before: Option<&Contact>, hint: &ContactHint) -> Contact {
 }
 
 /// Contacts that a writer has met, as of the log's head that it knows. Bounded: it forgets all when it is full.
-#[derive(Default)]
+#[derive(Clone)]
 pub(super) struct ContactCache {
+    size: usize,
     by_user: HashMap<Pii<String>, Known>,
     by_phone: HashMap<Pii<String>, Known>,
 }
 
 const CACHE_SIZE: usize = 4096;
 
+impl Default for ContactCache {
+    fn default() -> Self {
+        Self::of(CACHE_SIZE)
+    }
+}
+
 impl ContactCache {
+    fn of(size: usize) -> Self {
+        Self { size, by_user: HashMap::new(), by_phone: HashMap::new() }
+    }
+
     /// Takes in an entry, in the order of seq.
     pub(super) fn fold(&mut self, entry: &LogEntry) {
         if let (Some(id), Some(contact)) = (&entry.contact_id, &entry.contact) {
@@ -78,8 +93,8 @@ impl ContactCache {
     }
 
     pub(super) fn learn(&mut self, known: &Known) {
-        if self.by_user.len().max(self.by_phone.len()) >= CACHE_SIZE {
-            *self = Self::default();
+        if self.by_user.len().max(self.by_phone.len()) >= self.size {
+            *self = Self::of(self.size);
         }
         if let Some(user) = &known.contact.user_id {
             self.by_user.insert(user.clone(), known.clone());
@@ -96,41 +111,87 @@ impl ContactCache {
         choose(hint, by_user, by_phone)
     }
 
-    /// Finds what the hint may mean, in memory or else in the log.
-    pub(super) async fn look_up(
+    /// What is known of these candidates, from memory or else from the log: of many at once by one query for all BSUIDs
+    /// and one for all phone numbers, since a batch of Meta's may be of a thousand candidates who were never seen.
+    pub(super) async fn gather(
         &self,
         log: &Collection<LogEntry>,
-        hint: &ContactHint,
-    ) -> Result<Option<Known>, StoreError> {
-        let by_user = match &hint.user_id {
-            None => None,
-            Some(user) => match self.by_user.get(user) {
-                Some(known) => Some(known.clone()),
-                None => newest(log, "contact.user_id", user).await?,
-            },
-        };
-        if by_user.is_some() {
-            return Ok(choose(hint, by_user, None));
+        hints: &[&ContactHint],
+        deadline: Instant,
+    ) -> Result<Self, StoreError> {
+        // For one append alone, which must not forget whom it has asked for.
+        let mut found = Self::of(usize::MAX);
+        let (mut users, mut phones) = (HashSet::new(), HashSet::new());
+        for hint in hints {
+            for (id, known, found, missing) in [
+                (&hint.user_id, &self.by_user, &mut found.by_user, &mut users),
+                (&hint.wa_id, &self.by_phone, &mut found.by_phone, &mut phones),
+            ] {
+                match id.as_ref().map(|id| (id, known.get(id))) {
+                    Some((id, Some(known))) => drop(found.insert(id.clone(), known.clone())),
+                    Some((id, None)) => drop(missing.insert(id.clone())),
+                    None => {}
+                }
+            }
         }
-        let by_phone = match &hint.wa_id {
-            None => None,
-            Some(phone) => match self.by_phone.get(phone) {
-                Some(known) => Some(known.clone()),
-                None => newest(log, "contact.wa_id", phone).await?,
-            },
-        };
-        Ok(choose(hint, None, by_phone))
+        found.by_user.extend(newest(log, "contact.user_id", users, deadline).await?);
+        found.by_phone.extend(newest(log, "contact.wa_id", phones, deadline).await?);
+        Ok(found)
     }
 }
 
-async fn newest(log: &Collection<LogEntry>, field: &str, value: &Pii<String>) -> Result<Option<Known>, StoreError> {
-    let entry = log
-        .find_one(doc! { field: value.expose() })
-        .sort(doc! { "_id": -1 })
-        .projection(doc! { "raw": 0 })
-        .await
-        .map_err(|e| StoreError::from_driver("a contact", e))?;
-    Ok(entry.and_then(|entry| Some(Known { id: entry.contact_id?, contact: entry.contact? })))
+/// So many are asked for one by one: the usual case, and a plain read of an index.
+const FEW: usize = 8;
+
+#[derive(Deserialize)]
+struct Newest {
+    #[serde(rename = "_id")]
+    value: Pii<String>,
+    id: Option<String>,
+    contact: Option<Contact>,
+}
+
+/// The newest entry's contact for each of these values.
+async fn newest(
+    log: &Collection<LogEntry>,
+    field: &'static str,
+    values: HashSet<Pii<String>>,
+    deadline: Instant,
+) -> Result<HashMap<Pii<String>, Known>, StoreError> {
+    if values.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let log = log.clone();
+    bounded(deadline, async move {
+        let read = |e| StoreError::from_driver("the contacts", e);
+        if values.len() <= FEW {
+            let mut all = HashMap::new();
+            for value in values {
+                let newest = log.find_one(doc! { field: value.expose() }).sort(doc! { "_id": -1 });
+                let entry = newest.projection(doc! { "raw": 0 }).await.map_err(read)?;
+                let known = entry.and_then(|entry| Some(Known { id: entry.contact_id?, contact: entry.contact? }));
+                all.extend(known.map(|known| (value, known)));
+            }
+            return Ok(all);
+        }
+        let values: Vec<&str> = values.iter().map(|value| value.expose().as_str()).collect();
+        let path = format!("${field}");
+        // Sorted as the field's own index is, so that the server can jump from value to value.
+        let pipeline = [
+            doc! { "$match": { field: { "$in": values } } },
+            doc! { "$sort": { field: 1, "_id": -1 } },
+            doc! { "$group": {
+                "_id": path, "id": { "$first": "$contact_id" }, "contact": { "$first": "$contact" },
+            } },
+        ];
+        let cursor = log.aggregate(pipeline).with_type::<Newest>().await.map_err(read)?;
+        let all: Vec<Newest> = cursor.try_collect().await.map_err(read)?;
+        Ok(all
+            .into_iter()
+            .filter_map(|newest| Some((newest.value, Known { id: newest.id?, contact: newest.contact? })))
+            .collect())
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ pub(super) async fn catch_up(
             return Err(StoreError::Unreadable { what: "the log", field: "its numbers have a gap".into() });
         }
         view.fold(entry);
+        job.learn(entry);
     }
     let count = tail.len();
     job.settle_present(tail);

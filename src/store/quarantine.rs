@@ -162,6 +162,9 @@ struct Record {
     phone_number_id: Option<PhoneNumberId>,
     #[serde(with = "bson_time")]
     at: Timestamp,
+    /// Its place in its POST, whose changes all came at one moment: they go back in the order in which they came.
+    #[serde(default)]
+    place: i64,
 }
 
 /// The collection `quarantine`.
@@ -190,32 +193,42 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Puts a change away; false if it is there already.
+    /// Puts a change away, with the moment and its place among those that came with it; false if it is there already.
     pub async fn put(
         &self,
         entry_id: &str,
         body: &str,
         reason: QuarantineReason,
         line: Option<&PhoneNumberId>,
-        now: Timestamp,
+        (now, place): (Timestamp, usize),
     ) -> Result<bool, StoreError> {
         // The WABA belongs to what is recognised: the same text from another account is another change.
         let id = self.keys.fingerprint(&format!("{entry_id}\n{body}"));
         let unusable = || StoreError::Refused { what: "the quarantine key", code: 0, name: "unusable".into() };
         let (key_id, sealed) = self.keys.encrypt(&id, body).ok_or_else(unusable)?;
         let record = Record {
-            id,
+            id: id.clone(),
             entry_id: entry_id.to_owned(),
             key_id,
             body: Binary { subtype: BinarySubtype::Generic, bytes: sealed },
             reason: reason.as_str().to_owned(),
             phone_number_id: line.cloned(),
             at: now,
+            place: i64::try_from(place).unwrap_or(i64::MAX),
         };
         match self.records.insert_one(record).await {
             Ok(_) => Ok(true),
-            Err(error) if is_duplicate_key(&error) => Ok(false),
+            Err(error) if is_duplicate_key(&error) => self.is_kept(&id).await.map(|()| false),
             Err(error) => Err(driver(error)),
+        }
+    }
+
+    /// That a key is taken is no proof that a majority has it, and a repeat is answered with 200 as well.
+    async fn is_kept(&self, id: &str) -> Result<(), StoreError> {
+        let records = self.records.clone_with_type::<Document>();
+        match records.find_one(doc! { "_id": id }).projection(doc! { "_id": 1 }).await.map_err(driver)? {
+            Some(_) => Ok(()),
+            None => Err(StoreError::Away("the quarantine's last write is not on a majority yet".into())),
         }
     }
 
@@ -237,7 +250,13 @@ impl Quarantine {
         if !all {
             filter.insert("reason", doc! { "$in": ["unknown_number", "disabled", "not_held", "not_writable"] });
         }
-        let cursor = self.records.find(filter).sort(doc! { "at": 1, "_id": 1 }).limit(limit).await.map_err(driver)?;
+        let cursor = self
+            .records
+            .find(filter)
+            .sort(doc! { "at": 1, "place": 1, "_id": 1 })
+            .limit(limit)
+            .await
+            .map_err(driver)?;
         let records: Vec<Record> = cursor.try_collect().await.map_err(driver)?;
         Ok(records.into_iter().filter_map(|record| self.open(record)).collect())
     }
@@ -250,7 +269,7 @@ impl Quarantine {
             );
             return None;
         };
-        let Record { id, entry_id, reason, phone_number_id, at, key_id: _, body: _ } = record;
+        let Record { id, entry_id, reason, phone_number_id, at, key_id: _, body: _, place: _ } = record;
         Some(Quarantined { id, entry_id, body, reason, phone_number_id, at })
     }
 

@@ -57,7 +57,16 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
         LogFormat::Json => registry.with(writer.json().flatten_event(true).with_filter(safe)).try_init(),
         LogFormat::Text => registry.with(writer.with_ansi(false).with_filter(safe)).try_init(),
     }
-    .map_err(|_| LogError::Twice)
+    .map_err(|_| LogError::Twice)?;
+    std::panic::set_hook(Box::new(tell_panic));
+    Ok(())
+}
+
+/// A panic's own text may quote what it met (a candidate's text, a token); where it happened says enough.
+fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    let backtrace = std::backtrace::Backtrace::capture();
+    tracing::error!(at, %backtrace, "a task panicked; this is a fault in the program, please report it");
 }
 
 /// Logging that can't start.

@@ -10,6 +10,7 @@ mod crds;
 mod delivery;
 mod docs;
 mod e2e;
+mod hostile;
 mod providers;
 mod store;
 mod testbed;

@@ -18,17 +18,17 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-const SECRET: &str = "test_app_secret";
+pub const SECRET: &str = "test_app_secret";
 
 /// A router in this process.
-struct Router {
-    url: String,
+pub struct Router {
+    pub url: String,
     readiness: Readiness,
     _stop: DropGuard,
 }
 
 impl Router {
-    async fn start(mongo: &Mongo) -> Result<Self> {
+    pub async fn start(mongo: &Mongo) -> Result<Self> {
         let folder = run_dir("portfolios")?;
         std::fs::write(
             folder.join("main.yaml"),
@@ -59,7 +59,7 @@ impl Router {
         Ok(router)
     }
 
-    async fn post(&self, body: &str) -> Result<reqwest::Response> {
+    pub async fn post(&self, body: &str) -> Result<reqwest::Response> {
         let request = reqwest::Client::new()
             .post(format!("{}/webhook", self.url))
             .header("x-hub-signature-256", sign(&SECRET.into(), body.as_bytes()))
@@ -68,7 +68,7 @@ impl Router {
         Ok(request.send().await?)
     }
 
-    async fn taken(&self, body: &str) -> Result<()> {
+    pub async fn taken(&self, body: &str) -> Result<()> {
         let answer = self.post(body).await?;
         anyhow::ensure!(answer.status() == 200, "{}", answer.status());
         Ok(())
@@ -79,33 +79,33 @@ fn keys() -> QuarantineKeys {
     QuarantineKeys::parse(&"11".repeat(32)).unwrap()
 }
 
-fn body(entry: &str, changes: &[String]) -> String {
+pub fn body(entry: &str, changes: &[String]) -> String {
     format!(
         r#"{{"object":"whatsapp_business_account","entry":[{{"id":"{entry}","changes":[{}]}}]}}"#,
         changes.join(",")
     )
 }
 
-fn change(line: &str, rest: &str) -> String {
+pub fn change(line: &str, rest: &str) -> String {
     format!(r#"{{"field":"messages","value":{{"metadata":{{"phone_number_id":"{line}"}},{rest}}}}}"#)
 }
 
-fn text(wamid: &str, timestamp: i64) -> String {
+pub fn text(wamid: &str, timestamp: i64) -> String {
     format!(
         r#"{{"from_user_id":"MA.1","id":"{wamid}","timestamp":"{timestamp}","type":"text","text":{{"body":"Salam {wamid}"}}}}"#
     )
 }
 
-fn texts(line: &str, wamids: &[&str]) -> String {
+pub fn texts(line: &str, wamids: &[&str]) -> String {
     let all: Vec<String> = wamids.iter().map(|wamid| text(wamid, 1_793_000_000)).collect();
     change(line, &format!(r#""messages":[{}]"#, all.join(",")))
 }
 
-fn ids(entries: &[LogEntry]) -> Vec<&str> {
+pub fn ids(entries: &[LogEntry]) -> Vec<&str> {
     entries.iter().filter(|e| !e.ours).filter_map(|e| e.meta_id.as_ref()).map(|id| id.expose().as_str()).collect()
 }
 
-async fn quarantined(bed: &Bed) -> Result<Vec<String>> {
+pub async fn quarantined(bed: &Bed) -> Result<Vec<String>> {
     use futures::TryStreamExt;
     let records = bed.mongo.client().await?.database("clientnumber").collection::<Document>("quarantine");
     let all: Vec<Document> = records.find(doc! {}).await?.try_collect().await?;
@@ -115,7 +115,7 @@ async fn quarantined(bed: &Bed) -> Result<Vec<String>> {
 }
 
 /// A company with a route and a log that holds its line.
-async fn sold(bed: &Bed, company: &str, line: &str) -> Result<CompanyDb> {
+pub async fn sold(bed: &Bed, company: &str, line: &str) -> Result<CompanyDb> {
     let db = bed.company(company, line).await?;
     bed.store.routes().put(&route(company, line), None).await?;
     Ok(db)

@@ -59,7 +59,7 @@ impl Client {
         Self::start("recruiter.mjs", arguments).await
     }
 
-    async fn start(script: &str, arguments: Value) -> Result<Client> {
+    pub async fn start(script: &str, arguments: Value) -> Result<Client> {
         let mut child = Command::new("node")
             .arg(script)
             .arg(arguments.to_string())

@@ -6,6 +6,7 @@ mod chaos;
 mod events;
 mod goodbyes;
 mod handshakes;
+mod hostile;
 mod killed;
 mod polling;
 mod push;

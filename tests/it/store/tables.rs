@@ -124,7 +124,7 @@ async fn quarantine_is_encrypted_and_deduplicated() -> Result<()> {
     let keys = QuarantineKeys::parse(&"11".repeat(32))?;
     let quarantine = bed.store.quarantine(keys.clone());
     let line = PhoneNumberId::parse("1")?;
-    let put = async |text, reason, line| quarantine.put("104", text, reason, line, Timestamp::now()).await;
+    let put = async |text, reason, line| quarantine.put("104", text, reason, line, (Timestamp::now(), 0)).await;
     assert!(put("Salam MARKER", QuarantineReason::UnknownNumber, Some(&line)).await?);
     assert!(!put("Salam MARKER", QuarantineReason::Disabled, Some(&line)).await?, "a repeat is one document");
     assert!(put("too early", QuarantineReason::BeforeEpoch, Some(&line)).await?);

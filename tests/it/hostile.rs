@@ -1,0 +1,122 @@
+//! Webhooks that are hostile, or only very large, on a real store: what is signed is taken, whoever is slow holds up
+//! nobody, and nothing deterministic is answered with 503.
+
+use anyhow::Result;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::store::bed::*;
+use crate::support::wait;
+use crate::webhook::{Router, body, change, ids, quarantined, sold, text, texts};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_updates_as_meta_sends_at_once() -> Result<()> {
+    let bed = Bed::start("hostile-many").await?;
+    let atlas = sold(&bed, "atlas", "1").await?;
+    let router = Router::start(&bed.mongo).await?;
+    // Meta batches up to a thousand updates; here each is of a candidate who was never seen.
+    let (mut messages, mut contacts) = (Vec::new(), Vec::new());
+    for n in 0..1000 {
+        let message = text(&format!("w{n}"), 1_793_000_000).replace("MA.1", &format!("MA.{n}"));
+        messages.push(message.replacen('{', &format!(r#"{{"from":"2126{n:08}","#), 1));
+        contacts.push(format!(r#"{{"user_id":"MA.{n}","wa_id":"2126{n:08}","profile":{{"name":"Amina"}}}}"#));
+    }
+    let rest = format!(r#""contacts":[{}],"messages":[{}]"#, contacts.join(","), messages.join(","));
+    let post = body("104", &[change("1", &rest)]);
+    let began = Instant::now();
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let answer = router.post(&post).await?;
+        answers.push((answer.status().as_u16(), began.elapsed()));
+        if answer.status() == 200 {
+            break;
+        }
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(ids(&whole(&atlas).await?).len(), 1000);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_sends_slowly_holds_up_nobody() -> Result<()> {
+    let bed = Bed::start("hostile-slow").await?;
+    let atlas = sold(&bed, "atlas", "1").await?;
+    let router = Router::start(&bed.mongo).await?;
+    let address = router.url.trim_start_matches("http://").to_owned();
+    let mut slow = Vec::new();
+    for n in 0..200 {
+        let mut stream = TcpStream::connect(&address).await?;
+        let length = if n % 2 == 0 { "transfer-encoding: chunked" } else { "content-length: 4194304" };
+        let head = format!("POST /webhook HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        slow.push(stream);
+    }
+    // All of them are being read once this one, which came last, is answered.
+    let answer = router.post("{}").await?;
+    assert_eq!(answer.status(), 200);
+    router.taken(&body("104", &[texts("1", &["a"])])).await?;
+    assert_eq!(ids(&whole(&atlas).await?), ["a"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_parts_than_anybody_sends() -> Result<()> {
+    let bed = Bed::start("hostile-parts").await?;
+    let atlas = sold(&bed, "atlas", "1").await?;
+    let router = Router::start(&bed.mongo).await?;
+    let many = |element: &str| vec![element; 4_000_000 / (element.len() + 1)].join(",");
+    let deep = format!(r#"{{"id":"deep","type":"text","text":{}1{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
+    for (name, post) in [
+        ("entries", format!(r#"{{"object":"whatsapp_business_account","entry":[{}]}}"#, many("1"))),
+        ("changes", body("104", &[many("1")])),
+        ("messages", body("104", &[change("1", &format!(r#""messages":[{}]"#, many("1")))])),
+        ("deep", body("104", &[change("1", &format!(r#""messages":[{deep}]"#))])),
+        (
+            "contacts for each message",
+            body(
+                "104",
+                &[change(
+                    "1",
+                    &format!(
+                        r#""contacts":[{}],"messages":[{}]"#,
+                        vec![r#"{"wa_id":"1","user_id":"x"}"#; 20_000].join(","),
+                        (0..900).map(|n| text(&format!("q{n}"), 1)).collect::<Vec<_>>().join(",")
+                    ),
+                )],
+            ),
+        ),
+    ] {
+        let began = Instant::now();
+        let answer = router.post(&post).await?;
+        assert_eq!(answer.status(), 200, "{name} after {:?}", began.elapsed());
+    }
+    assert_eq!(quarantined(&bed).await?, ["malformed"; 3]);
+    assert_eq!(ids(&whole(&atlas).await?).len(), 901);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_one_post_come_back_in_their_order_and_only_their_own_line_looks_alive() -> Result<()> {
+    let bed = Bed::start("hostile-order").await?;
+    let router = Router::start(&bed.mongo).await?;
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let changes: Vec<String> = names.iter().map(|name| texts("7", &[name])).collect();
+    router.taken(&body("104", &changes)).await?;
+    sold(&bed, "rif", "8").await?;
+    router.taken(&body("105", &[texts("8", &["foreign"])])).await?;
+    let atlas = sold(&bed, "atlas", "7").await?;
+    wait::until(SOON, "the changes to come back", async || match whole(&atlas).await {
+        Ok(entries) => wait::seen(ids(&entries).len() == names.len(), format!("{:?}", ids(&entries))),
+        Err(error) => wait::Seen::Never(error.to_string()),
+    })
+    .await?;
+    assert_eq!(ids(&whole(&atlas).await?), names);
+    // This one is noted; what came before it and was no line's of ours is not.
+    router.taken(&body("104", &[texts("7", &["i"])])).await?;
+    let last = async |line: &str| bed.store.line_activity().last(&line_ref(line).phone_number_id).await;
+    wait::until(SOON, "the line's activity", async || wait::seen(last("7").await.is_ok_and(|at| at.is_some()), "none"))
+        .await?;
+    assert_eq!(last("8").await?, None, "another account made the line look alive");
+    Ok(())
+}
