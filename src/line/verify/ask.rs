@@ -47,7 +47,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     }
     let now = pass.ctx.clock.now();
     let expires = now + pass.ctx.policy.code_life();
-    let requested = requested(expires);
+    let requested = if at_carrier { requested(expires) } else { person::awaited(pass, expires).progress };
     let call_request = pass.line.annotations().get(ANNOTATION_CALL).cloned();
     let (policy, started) = (pass.ctx.policy, pass.ctx.clock.monotonic());
     // Counted before the call: a restart can't reset it, and must not ask again while this code may arrive.
