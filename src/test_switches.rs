@@ -15,8 +15,3 @@ fn set(_: &str) -> bool {
 pub fn skip_write_ahead() -> bool {
     set("CLIENTNUMBER_TEST_SKIP_WRITE_AHEAD")
 }
-
-/// Orders however long ago the candidate was recorded.
-pub fn skip_order_window() -> bool {
-    set("CLIENTNUMBER_TEST_SKIP_ORDER_WINDOW")
-}

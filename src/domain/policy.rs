@@ -74,11 +74,6 @@ impl PolicyTime {
         self.scaled(secs(30))
     }
 
-    /// The longest that a call takes from request_code to its recording's end.
-    pub fn call_window(self) -> Duration {
-        self.scaled(secs(180))
-    }
-
     /// The window of `perHour` limits, also the gap after a restore without status.
     pub fn hour(self) -> Duration {
         self.scaled(secs(3600))

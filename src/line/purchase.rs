@@ -48,8 +48,6 @@ pub enum Decision {
         phase: PurchasePhase,
         /// The order, if there is one.
         order_id: Option<String>,
-        /// When waiting turns into doing, where a time decides.
-        until: Option<Timestamp>,
         /// Documents that are missing.
         requirements: Option<String>,
     },
@@ -63,12 +61,7 @@ pub enum Decision {
 pub fn decide(purchase: &PurchaseStatus, look: &LookUp, now: Timestamp, policy: PolicyTime) -> Decision {
     let quiet_at = purchase.started_at.as_ref().map_or(now, |t| t.0 + policy.order_grace());
     let quiet = now >= quiet_at;
-    let wait = |phase, order_id, requirements| Decision::Wait {
-        phase,
-        order_id,
-        until: (!quiet).then_some(quiet_at),
-        requirements,
-    };
+    let wait = |phase, order_id, requirements| Decision::Wait { phase, order_id, requirements };
     match (&look.order, &look.listed) {
         (Some((order_id, OrderState::Success)), Some((number_id, true))) => {
             Decision::Own { order_id: order_id.clone(), number_id: number_id.clone() }

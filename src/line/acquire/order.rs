@@ -80,7 +80,7 @@ pub async fn resume(
             record_owned(pass, &number, Some(number_id), purchase.attempt).await?;
             Ok(Outcome::advanced(Step::Acquire))
         }
-        Decision::Wait { phase, order_id, until: _, requirements } => {
+        Decision::Wait { phase, order_id, requirements } => {
             // A refusal that a person must settle stands until the number may be tried again.
             let standing = pass.standing(Step::Acquire).filter(|_| phase == PurchasePhase::Rejected);
             let progress = standing.unwrap_or_else(|| waiting(phase, requirements.as_deref()));
@@ -147,7 +147,7 @@ async fn post(
     if !crate::test_switches::skip_write_ahead() {
         pass.save(&ordering, |status| status.purchase = Some(intent)).await?;
     }
-    if pass.too_late(started) && !crate::test_switches::skip_order_window() {
+    if pass.too_late(started) {
         return Ok(Outcome::wait(waiting(PurchasePhase::Unknown, None), pass.ctx.policy.order_poll()));
     }
     let group = requirement_group(pass, kind);

@@ -64,7 +64,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     if pass.too_late(started) {
         return Ok(Outcome::wait(requested, pass.ctx.policy.code_poll()));
     }
-    call(pass, requested, expires).await
+    call(pass, requested).await
 }
 
 /// What is shown while a code is awaited. Names the time, which is recorded, so that it does not change.
@@ -77,7 +77,7 @@ fn requested(expires: jiff::Timestamp) -> Progress {
     )
 }
 
-async fn call(pass: &mut Pass<'_>, requested: Progress, expires: jiff::Timestamp) -> StepResult {
+async fn call(pass: &mut Pass<'_>, requested: Progress) -> StepResult {
     let Some(id) = pass.status().phone_number_id.and_then(|id| id.parse().ok()) else {
         return Ok(Outcome::wait(requested, pass.ctx.policy.code_poll()));
     };
@@ -86,11 +86,7 @@ async fn call(pass: &mut Pass<'_>, requested: Progress, expires: jiff::Timestamp
         CodeMethod::Sms => meta::CodeMethod::Sms,
     };
     let language = pass.spec.language.clone();
-    let waiting = if pass.spec.source.at_carrier() {
-        Outcome::wait(requested, pass.ctx.policy.code_poll())
-    } else {
-        person::awaited(pass, expires)
-    };
+    let waiting = Outcome::wait(requested, pass.ctx.policy.code_poll());
     match pass.account.meta.request_code(&id, &method, &language).await {
         Ok(()) => {
             pass.ctx.metrics.code_request("requested");
