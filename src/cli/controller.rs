@@ -29,7 +29,7 @@ pub struct Args {
     /// Address of /metrics, /livez and /readyz.
     #[arg(long, env = "ADMIN_ADDR", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
     admin_addr: SocketAddr,
-    /// Passes at the same time, for each kind.
+    /// Passes at the same time, for each step of each Portfolio: what hangs in one holds up no other.
     #[arg(long, env = "CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
     /// Namespace of the lease among replicas. Default: the pod's own, else "default".

@@ -7,6 +7,7 @@ use kube::runtime::events::Recorder;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use super::slots::Slots;
 use super::views::Views;
 use crate::domain::{ClusterId, E164, NamespacedName, PolicyTime, SharedClock};
 use crate::portfolio::accounts::Accounts;
@@ -43,6 +44,8 @@ pub struct Context {
     pub rounds: Rounds,
     /// Measurements.
     pub metrics: Arc<ControllerMetrics>,
+    /// How many passes run at the same time.
+    pub slots: Slots,
 }
 
 impl Context {

@@ -4,6 +4,7 @@
 pub mod context;
 pub mod events;
 mod lease;
+pub mod slots;
 pub mod views;
 
 pub use lease::{Lease, while_leading};
@@ -22,6 +23,7 @@ use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
 use crate::controller::context::Context;
+use crate::controller::slots::Slots;
 use crate::controller::views::Views;
 use crate::domain::{ClusterId, PolicyTime, SharedClock};
 use crate::portfolio::accounts::Accounts;
@@ -38,7 +40,7 @@ use crate::telemetry::controller_metrics::ControllerMetrics;
 pub struct Settings {
     /// Namespaces that are watched; empty: all.
     pub namespaces: Vec<String>,
-    /// Passes at the same time, at most; for each kind.
+    /// Passes at the same time, at most: for each step of each Portfolio.
     pub concurrency: u16,
     /// Policy times.
     pub policy: PolicyTime,
@@ -128,6 +130,7 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
         cluster,
         rounds: Rounds::default(),
         metrics: parts.metrics,
+        slots: Slots::new(usize::from(settings.concurrency), stop.clone()),
     });
     let (ready, views) = (parts.ready, context.clone());
     tokio::spawn(async move {
@@ -135,7 +138,8 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
             ready.ready();
         }
     });
-    let config = || Config::default().concurrency(settings.concurrency);
+    // Bounded by `slots`, which know what a pass would wait for; a Portfolio is in one pass at a time in any case.
+    let config = || Config::default().concurrency(0);
     let mut running = Vec::new();
     for (controller, scope) in lines.into_iter().zip(&scopes) {
         running.push(tokio::spawn(run_lines(
@@ -175,6 +179,9 @@ async fn run_lines(
                 if !ctx.told().await {
                     return Ok(Action::await_change());
                 }
+                let Some((line, _slot)) = crate::line::enter(&line, &ctx).await? else {
+                    return Ok(Action::await_change());
+                };
                 let started = ctx.clock.monotonic();
                 let result = crate::line::reconcile(line, ctx.clone()).await;
                 ctx.metrics.reconcile("ClientNumber", result.is_ok(), ctx.clock.monotonic().duration_since(started));

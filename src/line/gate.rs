@@ -70,7 +70,7 @@ pub async fn admit(line: &ClientNumber, spec: &LineSpec, ctx: &Context) -> Resul
         return Ok(suspended(Reason::PortfolioSuspended, message));
     }
     let ready = portfolio.status.as_ref().and_then(|s| get(&s.conditions, ConditionType::Ready));
-    match ctx.accounts.get(&portfolio).filter(|_| is_ready(&portfolio)) {
+    match ctx.accounts.get(&portfolio).filter(|_| is_ready(&portfolio) || passing_trouble(&portfolio)) {
         Some(account) => Ok(Admission::Entered(portfolio, account)),
         None => {
             // The account's own trouble is told once, on the Portfolio; here only where to look.
@@ -83,6 +83,13 @@ pub async fn admit(line: &ClientNumber, spec: &LineSpec, ctx: &Context) -> Resul
 
 fn is_ready(portfolio: &Portfolio) -> bool {
     portfolio.status.as_ref().is_some_and(|s| is_true(&s.conditions, ConditionType::Ready))
+}
+
+/// Whether all that is wrong is that a provider does not answer or asks to slow down. Lines whose accounts are known go
+/// on: what needs the other provider must not wait, and what needs this one learns from its own call when it is back.
+fn passing_trouble(portfolio: &Portfolio) -> bool {
+    let ready = portfolio.status.as_ref().and_then(|s| get(&s.conditions, ConditionType::Ready));
+    ready.is_some_and(|c| [Reason::ProviderUnavailable, Reason::RateLimited].iter().any(|r| r.as_str() == c.reason))
 }
 
 async fn allowed(portfolio: &Portfolio, spec: &LineSpec, ctx: &Context) -> Result<bool, StepError> {

@@ -61,7 +61,7 @@ async fn add(pass: &mut Pass<'_>, number: &E164, attempt: i32) -> StepResult {
     }
     let name = pass.spec.display_name.clone();
     let result = pass.account.meta.create_phone_number(&pass.account.waba, number, &name).await;
-    pass.account.forget_waba_numbers().await;
+    pass.account.forget_waba_numbers();
     match result {
         Ok(_) => Ok(Outcome::wait(pending(), Duration::ZERO)),
         Err(error) if error.is(Outcomes::AlreadyAdded) => Ok(Outcome::wait(pending(), pass.ctx.policy.link_poll())),

@@ -26,8 +26,11 @@ use std::time::Duration;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::controller::context::Context;
+use crate::controller::slots::Lane;
+use crate::domain::NamespacedName;
 use crate::resources::ClientNumber;
 use crate::resources::client_number::RetryStatus;
 use crate::resources::names::{ANNOTATION_RETRY, LINE_FINALIZER};
@@ -72,11 +75,37 @@ impl Outcome {
 /// What a step comes to.
 pub type StepResult = Result<Outcome, StepError>;
 
-/// One pass over one line.
-pub async fn reconcile(seen: Arc<ClientNumber>, ctx: Arc<Context>) -> Result<Action, StepError> {
+/// Waits for a slot and reads the line: the copy that woke us may be older than our own last write. None: it is gone, or
+/// the program ends.
+pub async fn enter(
+    seen: &ClientNumber,
+    ctx: &Context,
+) -> Result<Option<(ClientNumber, OwnedSemaphorePermit)>, StepError> {
     let api: Api<ClientNumber> = Api::namespaced(ctx.client.clone(), &seen.namespace().unwrap_or_default());
-    // The copy that woke us may be older than our own last write.
-    let Some(line) = api.get_opt(&seen.name_any()).await? else { return Ok(Action::await_change()) };
+    let mut wanted = lane(seen);
+    loop {
+        let Some(slot) = ctx.slots.take(&wanted).await else { return Ok(None) };
+        let Some(line) = api.get_opt(&seen.name_any()).await? else { return Ok(None) };
+        let actual = lane(&line);
+        if actual == wanted {
+            return Ok(Some((line, slot)));
+        }
+        // It has gone on meanwhile, and must not hold up those whose step it has left.
+        wanted = actual;
+    }
+}
+
+/// What a line shares its slots with.
+fn lane(line: &ClientNumber) -> Lane {
+    let reference = &line.spec.portfolio_ref;
+    let namespace = reference.namespace.clone().or_else(|| line.namespace()).unwrap_or_default();
+    let step = if line.metadata.deletion_timestamp.is_some() { "release" } else { current(line).as_str() };
+    Lane { portfolio: NamespacedName::new(namespace, &reference.name), step }
+}
+
+/// One pass over one line, as it was just read.
+pub async fn reconcile(line: ClientNumber, ctx: Arc<Context>) -> Result<Action, StepError> {
+    let api: Api<ClientNumber> = Api::namespaced(ctx.client.clone(), &line.namespace().unwrap_or_default());
     if line.metadata.deletion_timestamp.is_some() {
         return release::reconcile(line, &ctx).await;
     }

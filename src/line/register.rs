@@ -83,7 +83,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         return Ok(Outcome::wait(registering(), poll));
     }
     let result = pass.account.meta.register(&entry.id, &pin).await;
-    pass.account.forget_waba_numbers().await;
+    pass.account.forget_waba_numbers();
     match result {
         Ok(()) => Ok(Outcome::wait(registering(), Duration::ZERO)),
         Err(error) => refused(pass, error).await,

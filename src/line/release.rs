@@ -152,7 +152,7 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
             })
             .await?;
             pass.account.meta.deregister(&id).await?;
-            pass.account.forget_waba_numbers().await;
+            pass.account.forget_waba_numbers();
             return Ok(Release::Waits(
                 "Meta was asked to deregister the line; its answer is read next".into(),
                 policy.order_poll(),
@@ -170,7 +170,7 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
             pass.save(&progress, |_| ()).await?;
             if listed_at_carrier(pass, &number_id).await? {
                 pass.account.telnyx.release_number(&number_id).await?;
-                pass.account.forget_owned_numbers().await;
+                pass.account.forget_owned_numbers();
                 // Given back is what Telnyx no longer lists, not what it said it would do.
                 if listed_at_carrier(pass, &number_id).await? {
                     return Ok(Release::Waits(

@@ -61,10 +61,10 @@ pub struct Account {
     turns: Mutex<HashSet<String>>,
     heard: Mutex<HashMap<String, Heard>>,
     wrong: Mutex<HashSet<String>>,
-    waba_numbers: Shared<Vec<meta::PhoneNumber>>,
-    owned_numbers: Shared<Vec<OwnedNumber>>,
-    recordings: Shared<Vec<Recording>>,
-    transcriptions: Shared<Vec<Transcription>>,
+    waba_numbers: Shared<Vec<meta::PhoneNumber>, ProviderError>,
+    owned_numbers: Shared<Vec<OwnedNumber>, ProviderError>,
+    recordings: Shared<Vec<Recording>, ProviderError>,
+    transcriptions: Shared<Vec<Transcription>, ProviderError>,
 }
 
 /// What this process remembers of a recording that is being read.
@@ -101,8 +101,8 @@ impl Account {
     }
 
     /// The next reader of the WABA's numbers asks Meta: something was changed there.
-    pub async fn forget_waba_numbers(&self) {
-        self.waba_numbers.forget().await;
+    pub fn forget_waba_numbers(&self) {
+        self.waba_numbers.forget();
     }
 
     /// The carrier's numbers that carry this installation's tag, from a list call not older than `max_age`.
@@ -113,8 +113,8 @@ impl Account {
     }
 
     /// The next reader of the carrier's numbers asks Telnyx.
-    pub async fn forget_owned_numbers(&self) {
-        self.owned_numbers.forget().await;
+    pub fn forget_owned_numbers(&self) {
+        self.owned_numbers.forget();
     }
 
     /// Recordings since `since`, shared by all numbers that await a code.

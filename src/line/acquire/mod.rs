@@ -137,7 +137,7 @@ async fn mark(pass: &Pass<'_>, id: &str, connection: Option<&str>) -> Result<(),
         customer_reference: Some(pass.spec.reference(&account.owner)),
     };
     account.telnyx.update_number(id, &update).await?;
-    account.forget_owned_numbers().await;
+    account.forget_owned_numbers();
     Ok(())
 }
 

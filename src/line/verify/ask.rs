@@ -98,7 +98,7 @@ async fn call(pass: &mut Pass<'_>, requested: Progress) -> StepResult {
             Ok(waiting)
         }
         Err(error) if error.is(Outcomes::AlreadyVerified) => {
-            pass.account.forget_waba_numbers().await;
+            pass.account.forget_waba_numbers();
             not_sent(pass, None).await?;
             Ok(Outcome::wait(
                 Progress::working(
@@ -111,7 +111,7 @@ async fn call(pass: &mut Pass<'_>, requested: Progress) -> StepResult {
         }
         Err(error) => {
             pass.ctx.metrics.code_request("refused");
-            pass.account.forget_waba_numbers().await;
+            pass.account.forget_waba_numbers();
             // Asking while blocked may prolong the block: at least an hour, or what Meta says.
             let wait = error.retry_after.unwrap_or_default().max(pass.ctx.policy.hour());
             let reason =
