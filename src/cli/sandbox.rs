@@ -37,6 +37,9 @@ pub struct Args {
     /// Seed of everything that looks random; the same seed gives the same run. Left out: a random one.
     #[arg(long, env = "SEED")]
     seed: Option<u64>,
+    /// Appends each call to this file, as lines of JSON without secrets.
+    #[arg(long, env = "JOURNAL", value_name = "FILE")]
+    journal: Option<std::path::PathBuf>,
 }
 
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
@@ -65,6 +68,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
         (None, None) => None,
     };
+    let journal = match &args.journal {
+        Some(path) => {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            Some(file.with_context(|| {
+                format!("can't write to {}: give --journal a file in a folder that exists", path.display())
+            })?)
+        }
+        None => None,
+    };
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let running = start(Config {
         telnyx_addr: args.telnyx_addr,
@@ -74,6 +86,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         app_secret: app_secret.filter(|secret| !secret.expose_secret().is_empty()),
         speed: args.speed,
         seed,
+        journal,
     })
     .await?;
     let line = serde_json::json!({

@@ -72,16 +72,17 @@ fn arrive(shared: &Shared, to: &str) -> (u64, Option<Strike>) {
         method: "CALL".to_owned(),
         path: format!("+{}", digits(to)),
         query: None,
+        headers: std::collections::BTreeMap::new(),
         status: None,
         fault: strike.as_ref().map(Strike::label),
         body: Value::Null,
-        response: Value::Null,
+        ended: journal::Ended::default(),
     });
     (n, strike)
 }
 
 fn finish(shared: &Shared, n: u64, report: Report) -> Report {
-    shared.world().0.journal.end(n, Some(200), json!(report));
+    shared.world().0.journal.end(n, Some(200), journal::Ended { response: json!(report), ..journal::Ended::default() });
     report
 }
 

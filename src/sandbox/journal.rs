@@ -1,11 +1,19 @@
-//! What was asked of the sandbox, in order: the evidence for tests that count calls.
+//! What was asked of the sandbox, in order: the evidence for tests that count calls and for those that hold every call
+//! against the providers' contracts.
 //!
-//! Decides what of a request may be kept: shapes and ids yes; tokens, proofs, codes and PINs never (codes and PINs
-//! become zeros, so that a record still has the form the contract asks for).
+//! Decides what of a request may be kept: shapes and ids yes; tokens, proofs, codes and PINs never. What is hidden keeps
+//! its form (a code of six digits becomes six zeros, a text stays a text), or the contract could not be judged. With
+//! `--journal FILE` each call becomes two lines there, one when it arrives and one when it ends, so that a sandbox that
+//! is killed loses at most the line it was writing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::Write as _;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::http::{Request, Response};
 
 const KEPT: usize = 50_000;
 
@@ -24,32 +32,67 @@ pub struct Entry {
     pub method: String,
     /// Path without the query.
     pub path: String,
-    /// Query without secrets.
+    /// Query without secrets; a name that was given several times has a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<Value>,
+    /// Request headers that a contract speaks of, without secrets.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// Status of the answer; null while it runs, or when the connection was closed without one.
     pub status: Option<u16>,
     /// The fault that struck it.
     pub fault: Option<String>,
     /// Request body without secrets.
     pub body: Value,
+    /// How the call ended.
+    #[serde(flatten)]
+    pub ended: Ended,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Ended {
+    /// The answer is a fault's and none of the provider's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub planted: bool,
+    /// The answer's headers; shown with `?full=1`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub response_headers: BTreeMap<String, String>,
     /// Answer without secrets; shown with `?full=1`.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub response: Value,
+}
+
+impl Ended {
+    /// An answer over HTTP.
+    pub fn answered(response: &Response, planted: bool) -> Self {
+        let mut headers: BTreeMap<String, String> =
+            response.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+        headers.insert("content-type".to_owned(), response.content_type.clone());
+        let response = answer(&response.content_type, &response.body);
+        Self { planted, response_headers: headers, response }
+    }
 }
 
 /// The calls so far.
 #[derive(Default)]
 pub struct Journal {
     next: u64,
-    entries: std::collections::VecDeque<Entry>,
+    entries: VecDeque<Entry>,
+    file: Option<std::fs::File>,
 }
 
 impl Journal {
+    /// From now on each call is appended to this file too.
+    pub fn write_to(&mut self, file: std::fs::File) {
+        self.file = Some(file);
+    }
+
     /// Notes a call that arrives; returns its number.
     pub fn begin(&mut self, mut entry: Entry) -> u64 {
         self.next += 1;
         entry.n = self.next;
+        self.append(&json!({"n": entry.n, "began": entry}));
         if self.entries.len() >= KEPT {
             self.entries.pop_front();
         }
@@ -58,12 +101,22 @@ impl Journal {
     }
 
     /// Notes how the call ended.
-    pub fn end(&mut self, n: u64, status: Option<u16>, response: Value) {
+    pub fn end(&mut self, n: u64, status: Option<u16>, ended: Ended) {
+        self.append(&json!({"n": n, "status": status, "ended": ended}));
         let Some(first) = self.entries.front().map(|entry| entry.n) else { return };
         let place = n.checked_sub(first).and_then(|place| usize::try_from(place).ok());
         if let Some(entry) = place.and_then(|place| self.entries.get_mut(place)) {
             entry.status = status;
-            entry.response = response;
+            entry.ended = ended;
+        }
+    }
+
+    /// One write for each line: what the kernel has taken survives this process.
+    fn append(&mut self, line: &Value) {
+        let Some(file) = &mut self.file else { return };
+        if let Err(error) = file.write_all(format!("{line}\n").as_bytes()) {
+            tracing::error!(%error, "the journal can't be written and ends here: free space, then start the sandbox anew");
+            self.file = None;
         }
     }
 
@@ -82,7 +135,7 @@ impl Journal {
             .map(|entry| {
                 let mut entry = entry.clone();
                 if !full {
-                    entry.response = Value::Null;
+                    entry.ended = Ended { planted: entry.ended.planted, ..Ended::default() };
                 }
                 entry
             })
@@ -108,27 +161,91 @@ const SECRET: [&str; 10] = [
     "text",
 ];
 
-/// The same value without what must not be kept.
+/// The same value without what must not be kept, in the same form.
 pub fn redact(value: &Value) -> Value {
     match value {
-        Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(key, value)| {
-                    let clean = match (key.as_str(), value) {
-                        // An error's code is a number of Meta's or a string of five digits of Telnyx's: kept.
-                        ("code" | "pin", Value::String(text)) if text.len() == 6 => Value::from("000000"),
-                        ("pin", _) => Value::from("000000"),
-                        (key, _) if SECRET.contains(&key) => Value::from("***"),
-                        (_, value) => redact(value),
-                    };
-                    (key.clone(), clean)
-                })
-                .collect(),
-        ),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(key, value)| (key.clone(), redact_field(key, value))).collect())
+        }
         Value::Array(items) => Value::Array(items.iter().map(redact).collect()),
         other => other.clone(),
     }
+}
+
+fn redact_field(key: &str, value: &Value) -> Value {
+    match value {
+        // A name that was given several times in a query.
+        Value::Array(items) => Value::Array(items.iter().map(|item| redact_field(key, item)).collect()),
+        // An error's code is a number of Meta's or a string of five digits of Telnyx's: kept.
+        Value::String(text) if key == "code" && text.len() != 5 => Value::from(zeros(text)),
+        Value::String(text) if key == "pin" => Value::from(zeros(text)),
+        Value::Number(_) if key == "pin" => Value::from(0),
+        value if SECRET.contains(&key) => hidden(value),
+        value => redact(value),
+    }
+}
+
+/// Every text in it hidden.
+fn hidden(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), hidden(value))).collect(),
+        Value::Array(items) => items.iter().map(hidden).collect(),
+        Value::String(_) => Value::from("***"),
+        Value::Number(_) => Value::from(0),
+        other => other.clone(),
+    }
+}
+
+/// Zeros for digits, `x` for letters; what separates them stays.
+fn zeros(text: &str) -> String {
+    text.chars().map(|c| if c.is_numeric() { '0' } else { if c.is_alphabetic() { 'x' } else { c } }).collect()
+}
+
+/// The query as the journal keeps it.
+pub fn query(pairs: &[(String, String)]) -> Option<Value> {
+    let mut all: serde_json::Map<String, Value> = serde_json::Map::new();
+    for (key, value) in pairs {
+        match all.get_mut(key) {
+            None => drop(all.insert(key.clone(), Value::from(value.as_str()))),
+            Some(Value::Array(several)) => several.push(Value::from(value.as_str())),
+            Some(one) => *one = json!([one.take(), value]),
+        }
+    }
+    (!all.is_empty()).then(|| redact(&Value::Object(all)))
+}
+
+/// The headers of a request that a contract speaks of; of a credential only its kind.
+pub fn headers(req: &Request) -> BTreeMap<String, String> {
+    ["content-type", "accept", "idempotency-key", "authorization"]
+        .iter()
+        .filter_map(|name| {
+            let value = req.header(name)?;
+            let value = match *name {
+                "authorization" => format!("{} ***", value.split(' ').next().unwrap_or("")),
+                // A boundary is chance and says nothing.
+                "content-type" => value.split("boundary=").next().unwrap_or("").trim_end_matches([' ', ';']).to_owned(),
+                _ => value.to_owned(),
+            };
+            Some(((*name).to_owned(), value))
+        })
+        .collect()
+}
+
+/// A request's body as the journal keeps it: JSON, forms and the fields of a multipart redacted, anything else by type
+/// and length only.
+pub fn request_body(req: &Request) -> Value {
+    let kind = req.header("content-type").unwrap_or("application/json");
+    if !kind.starts_with("multipart/form-data") {
+        return body(kind, &req.body);
+    }
+    let fields = req.multipart().into_iter().map(|part| {
+        let value = match std::str::from_utf8(&part.data) {
+            Ok(text) if text.len() <= 1_024 => Value::from(text),
+            _ => json!({"bytes": part.data.len()}),
+        };
+        (part.name, value)
+    });
+    redact(&Value::Object(fields.collect()))
 }
 
 /// A body as the journal keeps it: JSON and forms redacted, anything else by type and length only.
@@ -137,42 +254,88 @@ pub fn body(content_type: &str, bytes: &[u8]) -> Value {
         return Value::Null;
     }
     if content_type.starts_with("application/x-www-form-urlencoded") {
-        let form = super::http::pairs(&String::from_utf8_lossy(bytes));
-        return redact(&Value::Object(form.into_iter().map(|(key, value)| (key, Value::String(value))).collect()));
+        return query(&super::http::pairs(&String::from_utf8_lossy(bytes))).unwrap_or_default();
     }
     match serde_json::from_slice(bytes) {
         Ok(value) => redact(&value),
-        Err(_) => serde_json::json!({"content_type": content_type, "bytes": bytes.len()}),
+        Err(_) => json!({"content_type": content_type, "bytes": bytes.len()}),
     }
 }
 
-/// An answer as the journal keeps it: long ones by their length only, since lists are asked for all the time.
+const LONG: usize = 64 * 1024;
+const TOO_LONG: usize = 8 * 1024 * 1024;
+const SAMPLES: usize = 64;
+
+/// An answer as the journal keeps it. Of a long list, which is asked for all the time, only items that differ in shape
+/// from those before them: the contract is judged by shapes.
 pub fn answer(content_type: &str, bytes: &[u8]) -> Value {
-    if bytes.len() > 64 * 1024 {
-        return serde_json::json!({"content_type": content_type, "bytes": bytes.len()});
+    if bytes.len() > TOO_LONG {
+        return json!({"content_type": content_type, "bytes": bytes.len()});
     }
-    body(content_type, bytes)
+    let kept = body(content_type, bytes);
+    if bytes.len() > LONG { sampled(kept) } else { kept }
+}
+
+fn sampled(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, sampled(value))).collect(),
+        Value::Array(items) => {
+            let mut seen = BTreeSet::new();
+            let items = items.into_iter().filter(|item| seen.len() < SAMPLES && seen.insert(shape(item)));
+            Value::Array(items.map(sampled).collect())
+        }
+        other => other,
+    }
+}
+
+/// What a schema can tell apart: types, names of fields, and words (which may be members of an enum).
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key}:{}", shape(value))).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(items) => {
+            let items: BTreeSet<String> = items.iter().map(shape).collect();
+            format!("[{}]", items.into_iter().collect::<Vec<_>>().join(","))
+        }
+        Value::String(text)
+            if text.len() <= 24 && text.bytes().all(|c| c.is_ascii_alphabetic() || b"-_".contains(&c)) =>
+        {
+            format!("'{text}'")
+        }
+        Value::String(text) if text.is_empty() => "''".to_owned(),
+        Value::String(_) => "s".to_owned(),
+        Value::Number(number) if number.is_f64() => "f".to_owned(),
+        Value::Number(_) => "i".to_owned(),
+        Value::Bool(_) => "b".to_owned(),
+        Value::Null => "null".to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
-    fn secrets_are_left_out_and_error_codes_stay() {
+    fn secrets_are_left_out_and_forms_stay() {
         let cases = [
             (json!({"code": "123456"}), json!({"code": "000000"})),
+            (json!({"code": "123 45"}), json!({"code": "000 00"})),
+            (json!({"code": ["123456", "1"]}), json!({"code": ["000000", "0"]})),
             (
                 json!({"pin": "123456", "messaging_product": "whatsapp"}),
                 json!({"pin": "000000", "messaging_product": "whatsapp"}),
             ),
-            (json!({"error": {"code": 136024}}), json!({"error": {"code": 136024}})),
+            (json!({"pin": 123_456}), json!({"pin": 0})),
+            (json!({"pin": "12a4"}), json!({"pin": "00x0"})),
+            (json!({"error": {"code": 136_024}}), json!({"error": {"code": 136_024}})),
             (json!({"errors": [{"code": "85001"}]}), json!({"errors": [{"code": "85001"}]})),
             (
                 json!({"data": [{"transcription_text": "Verification code is"}]}),
                 json!({"data": [{"transcription_text": "***"}]}),
             ),
+            (json!({"text": {"body": "salam"}}), json!({"text": {"body": "***"}})),
             (json!({"access_token": "t", "a": [1]}), json!({"access_token": "***", "a": [1]})),
         ];
         for (given, expected) in cases {
@@ -180,5 +343,63 @@ mod tests {
         }
         assert_eq!(body("application/x-www-form-urlencoded", b"code=123456"), json!({"code": "000000"}));
         assert_eq!(body("audio/wav", b"RIFF")["bytes"], 4);
+        let pairs =
+            [("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned()), ("pin".to_owned(), "9".to_owned())];
+        assert_eq!(query(&pairs), Some(json!({"a": ["1", "2"], "pin": "0"})));
+    }
+
+    #[test]
+    fn of_a_long_list_each_shape_is_kept_once() {
+        let item = |status: &str, tag: Value| json!({"id": "1".repeat(200), "status": status, "tags": [tag]});
+        let mut items = vec![item("active", Value::from("t")); 400];
+        items[200] = item("deleted", Value::from("t"));
+        items[399] = item("active", Value::from(7));
+        let long = json!({"data": items, "meta": {"total_results": 400}}).to_string();
+        let kept = answer("application/json", long.as_bytes());
+        let expected = [&items[0], &items[200], &items[399]].map(Clone::clone).to_vec();
+        assert_eq!(kept, json!({"data": expected, "meta": {"total_results": 400}}));
+        let short = json!({"data": [1, 2, 3]}).to_string();
+        assert_eq!(answer("application/json", short.as_bytes()), json!({"data": [1, 2, 3]}));
+    }
+
+    #[test]
+    fn a_call_is_in_the_file_before_it_ends() {
+        use std::io::{Read as _, Seek as _};
+        let mut file = tempfile();
+        let mut journal = Journal::default();
+        journal.write_to(file.try_clone().expect("a second handle"));
+        let n = journal.begin(Entry {
+            n: 0,
+            time: Timestamp::UNIX_EPOCH,
+            provider: "meta",
+            operation: "meta.get_number".to_owned(),
+            method: "GET".to_owned(),
+            path: "/v25.0/1".to_owned(),
+            query: None,
+            headers: BTreeMap::new(),
+            status: None,
+            fault: None,
+            body: Value::Null,
+            ended: Ended::default(),
+        });
+        let mut read = || {
+            let mut text = String::new();
+            file.rewind().expect("rewinds");
+            file.read_to_string(&mut text).expect("reads");
+            text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect::<Vec<Value>>()
+        };
+        assert_eq!(read().len(), 1);
+        journal.end(n, Some(200), Ended { response: json!({"id": "1"}), ..Ended::default() });
+        let lines = read();
+        assert_eq!((&lines[0]["began"]["path"], &lines[1]["n"]), (&json!("/v25.0/1"), &json!(1)));
+        assert_eq!((&lines[1]["status"], &lines[1]["ended"]["response"]), (&json!(200), &json!({"id": "1"})));
+    }
+
+    /// A file without a name.
+    fn tempfile() -> std::fs::File {
+        let path = std::env::temp_dir().join(format!("clientnumber-journal-{}", std::process::id()));
+        let file = std::fs::OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path);
+        let _ = std::fs::remove_file(&path);
+        file.expect("a temporary file")
     }
 }

@@ -13,7 +13,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +40,8 @@ pub struct Config {
     pub speed: f64,
     /// Seed of all chance.
     pub seed: u64,
+    /// Where each call is written down besides.
+    pub journal: Option<std::fs::File>,
 }
 
 /// What all tasks share.
@@ -99,6 +100,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     world.app_secret = config.app_secret;
     world.webhook_url = config.webhook_url;
     world.telnyx_origin = origin(&telnyx)?;
+    if let Some(file) = config.journal {
+        world.journal.write_to(file);
+    }
     let stop = CancellationToken::new();
     let running = Running {
         telnyx: format!("{}/v2", world.telnyx_origin),
@@ -193,8 +197,8 @@ async fn process(shared: Arc<Shared>, provider: Provider, req: Request) -> Optio
     if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.when == When::Before) {
         match carry_out(&shared, strike).await {
             Carried::GoOn => {}
-            Carried::Answer(response) => return finish(&shared, n, Some(response)),
-            Carried::Drop => return finish(&shared, n, None),
+            Carried::Answer(response) => return finish(&shared, n, Some(response), true),
+            Carried::Drop => return finish(&shared, n, None, true),
         }
     }
     tokio::time::sleep(latency).await;
@@ -218,11 +222,11 @@ async fn process(shared: Arc<Shared>, provider: Provider, req: Request) -> Optio
     if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.when == When::After) {
         match carry_out(&shared, strike).await {
             Carried::GoOn => {}
-            Carried::Answer(response) => return finish(&shared, n, Some(response)),
-            Carried::Drop => return finish(&shared, n, None),
+            Carried::Answer(response) => return finish(&shared, n, Some(response), true),
+            Carried::Drop => return finish(&shared, n, None, true),
         }
     }
-    finish(&shared, n, Some(response))
+    finish(&shared, n, Some(response), false)
 }
 
 fn arrive(shared: &Shared, provider: Provider, req: &Request) -> (u64, Option<Strike>, Duration, &'static str) {
@@ -236,8 +240,6 @@ fn arrive(shared: &Shared, provider: Provider, req: &Request) -> (u64, Option<St
             || req.query.iter().any(|(key, value)| key.contains(part) || value.contains(part))
             || http::find(&req.body, part.as_bytes()).is_some()
     });
-    let query: serde_json::Map<String, Value> =
-        req.query.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
     let n = world.journal.begin(journal::Entry {
         n: 0,
         time: now,
@@ -245,24 +247,25 @@ fn arrive(shared: &Shared, provider: Provider, req: &Request) -> (u64, Option<St
         operation: operation.to_owned(),
         method: req.method.clone(),
         path: req.path.clone(),
-        query: (!query.is_empty()).then(|| journal::redact(&Value::Object(query))),
+        query: journal::query(&req.query),
+        headers: journal::headers(req),
         status: None,
         fault: strike.as_ref().map(Strike::label),
-        body: journal::body(req.header("content-type").unwrap_or("application/json"), &req.body),
-        response: Value::Null,
+        body: journal::request_body(req),
+        ended: journal::Ended::default(),
     });
     let set = world.settings.latency_ms;
     let latency = world.delay(set, 150, "latency");
     (n, strike, latency, operation)
 }
 
-fn finish(shared: &Shared, n: u64, response: Option<Response>) -> Option<Response> {
+fn finish(shared: &Shared, n: u64, response: Option<Response>, planted: bool) -> Option<Response> {
     let (mut world, _) = shared.world();
-    let (status, body) = match &response {
-        Some(response) => (Some(response.status), journal::answer(&response.content_type, &response.body)),
-        None => (None, Value::Null),
+    let ended = match &response {
+        Some(response) => journal::Ended::answered(response, planted),
+        None => journal::Ended { planted, ..journal::Ended::default() },
     };
-    world.journal.end(n, status, body);
+    world.journal.end(n, response.as_ref().map(|response| response.status), ended);
     response
 }
 

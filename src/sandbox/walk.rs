@@ -67,6 +67,7 @@ impl Walk {
             app_secret: Some(SecretString::from(SECRET)),
             speed: 0.0,
             seed: 11,
+            journal: None,
         })
         .await
         .expect("started");

@@ -154,10 +154,11 @@ async fn attempt_once(shared: &Shared, post: &Post, attempt: u32) -> Outcome {
             method: "POST".to_owned(),
             path: url.clone(),
             query: None,
+            headers: std::collections::BTreeMap::new(),
             status: None,
             fault: strike.as_ref().map(Strike::label),
             body: serde_json::json!({"attempt": attempt, "bytes": body.len()}),
-            response: Value::Null,
+            ended: journal::Ended::default(),
         });
         (url, kind, body, signature, world.settings.webhooks.timeout_ms, n, strike)
     };
@@ -183,7 +184,7 @@ async fn attempt_once(shared: &Shared, post: &Post, attempt: u32) -> Outcome {
             }
         }
     };
-    shared.world().0.journal.end(n, outcome.status, Value::Null);
+    shared.world().0.journal.end(n, outcome.status, journal::Ended::default());
     outcome
 }
 
