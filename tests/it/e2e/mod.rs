@@ -3,4 +3,5 @@
 mod crashes;
 mod leaks;
 mod onboarding;
+mod outage;
 mod scenarios;

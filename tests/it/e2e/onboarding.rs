@@ -60,7 +60,7 @@ fn follow(api: Api<ClientNumber>, name: &str) -> Arc<Mutex<Vec<(String, String)>
 }
 
 /// A person at the phone of an External line: asks for the call, hears the code, hands it in.
-async fn person(world: &mut World, name: &str, number: &str) -> Result<()> {
+pub async fn person(world: &mut World, name: &str, number: &str) -> Result<()> {
     world.wait_line(name, "False", "CodeNeeded", LONG).await?;
     plugin(world, &["verify", name, "-n", &world.clients, "--call-now"]).await?;
     let digits = number.trim_start_matches('+').to_owned();
