@@ -23,6 +23,8 @@ pub mod webhooks;
 pub mod world;
 
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod walk;

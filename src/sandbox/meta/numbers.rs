@@ -66,6 +66,36 @@ pub struct Line {
 }
 
 impl Line {
+    /// A number as it is right after it was added.
+    pub fn new(id: String, waba: String, digits: String, cc: String, name: String, visible: Timestamp) -> Self {
+        Self {
+            id,
+            waba,
+            digits,
+            cc,
+            name,
+            name_status: "AVAILABLE_WITHOUT_REVIEW".to_owned(),
+            new_name: None,
+            name_changes: Vec::new(),
+            code_status: "NOT_VERIFIED".to_owned(),
+            status: "UNVERIFIED".to_owned(),
+            cloud: false,
+            pin: None,
+            pin_failures: 0,
+            code: None,
+            codes: 0,
+            requests: Vec::new(),
+            registers: Vec::new(),
+            deregisters: Vec::new(),
+            onboarded: None,
+            quality: "NA".to_owned(),
+            limit: "TIER_250".to_owned(),
+            override_uri: None,
+            profile: Map::new(),
+            visible,
+        }
+    }
+
     /// As lists and people write it: `+212 612-345678`.
     pub fn display(&self) -> String {
         let rest = self.digits.strip_prefix(self.cc.as_str()).unwrap_or("");
@@ -212,32 +242,7 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let lag = world.settings.meta.list_lag_ms;
     let visible = world.later(ctx.now, lag, 2_000, "meta.list_lag");
     let name_status = world.settings.meta.name_status.clone();
-    world.meta.lines.push(Line {
-        id: id.clone(),
-        waba,
-        digits: all,
-        cc,
-        name,
-        name_status,
-        new_name: None,
-        name_changes: Vec::new(),
-        code_status: "NOT_VERIFIED".to_owned(),
-        status: "UNVERIFIED".to_owned(),
-        cloud: false,
-        pin: None,
-        pin_failures: 0,
-        code: None,
-        codes: 0,
-        requests: Vec::new(),
-        registers: Vec::new(),
-        deregisters: Vec::new(),
-        onboarded: None,
-        quality: "NA".to_owned(),
-        limit: "TIER_250".to_owned(),
-        override_uri: None,
-        profile: Map::new(),
-        visible,
-    });
+    world.meta.lines.push(Line { name_status, ..Line::new(id.clone(), waba, all, cc, name, visible) });
     Ok(Response::json(200, &json!({ "id": id })))
 }
 
