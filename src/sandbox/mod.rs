@@ -12,6 +12,7 @@ pub mod faults;
 pub mod http;
 pub mod journal;
 pub mod ledger;
+pub mod limits;
 pub mod meta;
 pub mod server;
 pub mod settings;
@@ -30,6 +31,7 @@ mod testing;
 mod walk;
 
 pub use server::{Config, Running, start};
+pub use settings::Settings;
 
 /// The names of all operations, as the journal and the faults use them.
 pub fn operations() -> Vec<&'static str> {

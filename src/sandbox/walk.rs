@@ -68,6 +68,7 @@ impl Walk {
             speed: 0.0,
             seed: 11,
             journal: None,
+            settings: super::settings::Settings::default(),
         })
         .await
         .expect("started");

@@ -28,6 +28,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/webhook-raw", post(messages::raw))
         .route("/calls", post(acts::call))
         .route("/ledger", get(views::ledger))
+        .route("/limits", get(views::limits))
         .route("/journal", get(views::journal))
         .route("/codes", get(views::codes))
         .route("/numbers", get(numbers::list).post(lines::change))

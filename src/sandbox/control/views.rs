@@ -37,6 +37,11 @@ pub async fn ledger(State(shared): State<Arc<Shared>>) -> Json<Value> {
     }))
 }
 
+/// GET /limits: calls accepted and refused by account.
+pub async fn limits(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(shared.world().0.limits.list())
+}
+
 /// Query of GET /journal.
 #[derive(Deserialize)]
 pub struct JournalQuery {

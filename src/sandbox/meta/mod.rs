@@ -8,6 +8,7 @@ pub mod errors;
 pub mod fields;
 pub mod names;
 pub mod numbers;
+pub mod pace;
 pub mod profile;
 pub mod registration;
 pub mod tokens;
@@ -108,10 +109,11 @@ fn is_version(text: &str) -> bool {
 pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
     let (_, route, params) = route(world, req);
     let ctx = Ctx { req, params: &params, now };
+    let mut usage = Vec::new();
     let result = tokens::authorise(world, req)
         .and_then(|()| {
-            let limit = world.settings.meta.requests_per_second;
-            if world.within_rate("meta", limit, now) { Ok(()) } else { Err(errors::too_many_calls()) }
+            let waba = route.zip(params.first()).and_then(|(route, id)| pace::waba_of(world, route.path, id));
+            pace::admit(world, req, waba, now, &mut usage)
         })
         .and_then(|()| match (route, params.first()) {
             (Some(_), Some(id)) if is_unknown(world, id) => Err(errors::no_such_object(id)),
@@ -120,10 +122,8 @@ pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
         });
     let mut response = result.unwrap_or_else(|refused| refused);
     let trace = world.numeric(16, "meta.trace");
-    response.headers.extend([
-        ("x-fb-trace-id".to_owned(), trace),
-        ("x-app-usage".to_owned(), r#"{"call_count":1,"total_cputime":1,"total_time":1}"#.to_owned()),
-    ]);
+    response.headers.push(("x-fb-trace-id".to_owned(), trace));
+    response.headers.extend(usage);
     response
 }
 
