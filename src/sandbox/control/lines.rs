@@ -17,7 +17,7 @@ use super::numbers::{Change, apply, find_carried, find_line};
 use super::{Answer, Refused, parse};
 use crate::domain::E164;
 use crate::sandbox::http::digits;
-use crate::sandbox::meta::numbers::Line;
+use crate::sandbox::meta::line::Line;
 use crate::sandbox::meta::wabas;
 use crate::sandbox::server::Shared;
 use crate::sandbox::telnyx::numbers::Number;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Answer, Refused, parse};
 use crate::domain::E164;
 use crate::sandbox::http::digits;
-use crate::sandbox::meta::numbers::Line;
+use crate::sandbox::meta::line::Line;
 use crate::sandbox::server::Shared;
 use crate::sandbox::telnyx::numbers::Number;
 use crate::sandbox::telnyx::search::Offer;

@@ -4,10 +4,14 @@
 //! it was declared unknown: a WABA or a business comes to exist when it is first named. Handlers live in the files
 //! beside this one and only change the world they are given.
 
+pub mod changes;
 pub mod errors;
 pub mod fields;
+pub mod line;
 pub mod names;
 pub mod numbers;
+#[cfg(test)]
+mod numbers_tests;
 pub mod pace;
 pub mod profile;
 pub mod registration;
@@ -25,14 +29,14 @@ use super::world::{Answer, Ctx, Handler, Route, World, find};
 #[derive(Default)]
 pub struct Graph {
     /// All numbers of all WABAs.
-    pub lines: Vec<numbers::Line>,
+    pub lines: Vec<line::Line>,
     /// WABAs that were named so far.
     pub wabas: std::collections::BTreeMap<String, wabas::Waba>,
 }
 
 impl Graph {
     /// A number by its id.
-    pub fn line(&self, id: &str) -> Option<&numbers::Line> {
+    pub fn line(&self, id: &str) -> Option<&line::Line> {
         self.lines.iter().find(|line| line.id == id)
     }
 
@@ -59,7 +63,7 @@ pub const ROUTES: &[Route] = &[
     r("GET", "{number}/whatsapp_business_profile", "meta.get_profile", profile::get),
     r("POST", "{number}/whatsapp_business_profile", "meta.update_profile", profile::update),
     r("GET", "{number}", "meta.get_number", numbers::get),
-    r("POST", "{number}", "meta.update_number", numbers::update),
+    r("POST", "{number}", "meta.update_number", changes::update),
     r("GET", "{waba}", "meta.get_waba", wabas::get),
     r("GET", "{business}", "meta.get_business", wabas::get_business),
 ];

@@ -8,8 +8,12 @@ pub mod applications;
 pub mod audio;
 pub mod calls;
 pub mod errors;
+pub mod fulfilment;
 pub mod numbers;
+pub mod ordering;
 pub mod orders;
+#[cfg(test)]
+mod orders_tests;
 pub mod pace;
 pub mod recordings;
 pub mod search;
@@ -46,7 +50,7 @@ pub const ROUTES: &[Route] = &[
     r("GET", "country_coverage/countries/{country}", "telnyx.get_coverage", search::get_coverage),
     r("GET", "available_phone_numbers", "telnyx.search_numbers", search::search),
     r("GET", "regulatory_requirements", "telnyx.list_requirements", sub_orders::requirements),
-    r("POST", "number_orders", "telnyx.create_number_order", orders::create),
+    r("POST", "number_orders", "telnyx.create_number_order", ordering::create),
     r("GET", "number_orders", "telnyx.list_number_orders", orders::list),
     r("GET", "number_orders/{id}", "telnyx.get_number_order", orders::get),
     r("PATCH", "number_orders/{id}", "telnyx.update_number_order", orders::update),
