@@ -39,3 +39,28 @@ with_progress() {
   trap - EXIT
   wait "$pid"
 }
+
+# python_env NAME LIST: a virtual environment in the cache that holds exactly what LIST pins by hashes; prints its folder.
+python_env() {
+  local name=$1 list=$2 python into
+  python="$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+  into="$cache/$name/$(hash_of "$list")-py$python"
+  if [ ! -e "$into/.complete" ]; then
+    mkdir -p "$cache/$name"
+    exec 9>"$cache/$name/lock"
+    flock 9
+  fi
+  if [ ! -e "$into/.complete" ]; then
+    say "$name: installing $(grep -c == "$list") Python packages"
+    rm -rf "$into"
+    # Programs in a virtual environment hold its path, so it is made in place; .complete says that it is whole.
+    python3 -m venv "$into"
+    with_progress "$name, install" "$into/install.log" "" \
+      "$into/bin/pip" install --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r "$list" || {
+      tail -n 15 "$into/install.log" >&2
+      die "Installing ${list#"$root/"} failed; the lines above name the package. Check that the Python package index (PIP_INDEX_URL) can be reached and that Python $python is one of 3.11 to 3.13, then run scripts/setup again."
+    }
+    touch "$into/.complete"
+  fi
+  echo "$into"
+}

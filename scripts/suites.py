@@ -16,6 +16,7 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".run" / "log"
+JOURNALS = ROOT / ".run" / "journals"
 # One configuration for all that is compiled, so that it is compiled once. The switches do nothing until they are thrown.
 BUILD = ["--locked", "--all-features"]
 COMPILE_LIMIT = 3600
@@ -42,6 +43,17 @@ def count_node(output, code):
     return number("pass"), number("fail") + number("cancelled"), number("skipped") + number("todo")
 
 
+def count_unittest(output, code):
+    ran = re.findall(r"^Ran (\d+) tests? in ", output, re.M)
+    ended = re.findall(r"^(?:OK|FAILED)(?: \((.*)\))?$", output, re.M)
+    words = dict(re.findall(r"([a-z ]+)=(\d+)", ", ".join(ended)))
+    count = {word.strip(): int(number) for word, number in words.items()}
+    # A failed subtest counts as a failure of its own, so there can be more failures than tests.
+    failed = count.get("failures", 0) + count.get("errors", 0) + count.get("unexpected successes", 0)
+    skipped = count.get("skipped", 0) + count.get("expected failures", 0)
+    return max(0, sum(map(int, ran)) - failed - skipped), failed, skipped
+
+
 def count_code(output, code):
     """A check without tests of its own counts as one."""
     return (1, 0, 0) if code == 0 else (0, 1, 0)
@@ -52,7 +64,16 @@ def suites():
     # The library's public items are documented: missing_docs is a warning in Cargo.toml, and denied with the others.
     yield "lint", {"run": ["cargo", "clippy", *BUILD, "--all-targets", "--", "-D", "warnings"], "count": count_code}
     yield "unit", cargo_test("--lib", "--bins")
-    yield "it", cargo_test("--test", "it")
+    # Each sandbox writes down its calls in JOURNALS. After `it` these are judged, so none of an older run may be left.
+    yield "it", {**cargo_test("--test", "it"), "empty": "*.jsonl"}
+    python = str(ROOT / ".run" / "tools" / "contract" / "bin" / "python")
+    yield "sdks", {
+        "compile": ["cargo", "build", *BUILD, "--bin", "clientnumber"],
+        "run": [python, "tests/contract/sdks.py"],
+        "count": count_unittest,
+        "empty": "sdk-*.jsonl",
+    }
+    yield "contract", {"run": [python, "tests/contract/check.py"], "count": count_unittest}
     node = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "clients").glob("*.test.mjs"))
     if node:
         yield "clients", {"run": ["node", "--test", "--test-reporter=tap", *node], "count": count_node}
@@ -96,6 +117,8 @@ def run_suite(name, suite, budget):
     log = LOGS / f"{name}.log"
     log.unlink(missing_ok=True)
     problems = []
+    for old in JOURNALS.glob(suite["empty"]) if "empty" in suite else ():
+        old.unlink()
     if "compile" in suite:
         started = time.monotonic()
         code, _ = run(suite["compile"], log, COMPILE_LIMIT)

@@ -6,10 +6,9 @@
 
 mod acquire;
 pub mod budget;
-pub mod drift;
 pub mod error;
 mod gate;
-pub mod keep;
+mod keep;
 mod link;
 pub mod pass;
 pub mod plan;

@@ -38,15 +38,15 @@ async fn webhook(State(peer): State<Peer>, headers: HeaderMap, body: Bytes) -> S
     StatusCode::OK
 }
 
-pub(super) struct Walk {
-    pub(super) running: Running,
+struct Walk {
+    running: Running,
     peer: Peer,
     peer_url: String,
-    pub(super) http: reqwest::Client,
+    http: reqwest::Client,
 }
 
 impl Walk {
-    pub(super) async fn new() -> Self {
+    async fn new() -> Self {
         let peer = Peer::default();
         let app = axum::Router::new()
             .route("/capture.xml", get(|| async { ARMED }))
@@ -68,7 +68,6 @@ impl Walk {
             speed: 0.0,
             seed: 11,
             journal: None,
-            settings: super::settings::Settings::default(),
         })
         .await
         .expect("started");
@@ -82,7 +81,7 @@ impl Walk {
         (status, serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default())
     }
 
-    pub(super) async fn telnyx(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    async fn telnyx(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}{path}", self.running.telnyx);
         let mut request = self.http.request(method.parse().expect("a method"), url).bearer_auth("key");
         if let Some(body) = body {
@@ -91,7 +90,7 @@ impl Walk {
         self.call(request).await
     }
 
-    pub(super) async fn meta(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    async fn meta(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}/v25.0{path}", self.running.meta);
         let proof = hmac_hex(SECRET, b"token");
         let mut request = self.http.request(method.parse().expect("a method"), url).bearer_auth("token");
@@ -102,7 +101,7 @@ impl Walk {
         self.call(request).await
     }
 
-    pub(super) async fn control(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    async fn control(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}{path}", self.running.control);
         let mut request = self.http.request(method.parse().expect("a method"), url);
         if let Some(body) = body {
@@ -112,7 +111,7 @@ impl Walk {
     }
 
     /// Asks until the list in `data` is not empty.
-    pub(super) async fn first(&self, path: &str) -> Value {
+    async fn first(&self, path: &str) -> Value {
         let until = Instant::now() + Duration::from_secs(10);
         loop {
             let (_, answer) = self.telnyx("GET", path, None).await;
@@ -124,7 +123,7 @@ impl Walk {
         }
     }
 
-    pub(super) async fn application(&self, document: &str) -> String {
+    async fn application(&self, document: &str) -> String {
         let body = json!({"friendly_name": document, "voice_url": format!("{}/{document}", self.peer_url), "voice_method": "get"});
         let (status, answer) = self.telnyx("POST", "/texml_applications", Some(body)).await;
         assert_eq!(status, 201, "{answer}");
@@ -132,7 +131,7 @@ impl Walk {
     }
 
     /// Buys a number; returns the number and its id.
-    pub(super) async fn bought(&self) -> (String, String) {
+    async fn bought(&self) -> (String, String) {
         let search =
             "/available_phone_numbers?filter[country_code]=MA&filter[phone_number_type]=mobile&filter[limit]=1";
         let offer = self.first(search).await;
@@ -144,7 +143,7 @@ impl Walk {
         (number, owned["id"].as_str().expect("an id").to_owned())
     }
 
-    pub(super) async fn line(&self, number: &str) -> String {
+    async fn line(&self, number: &str) -> String {
         let body = json!({"cc": "212", "phone_number": &number[4..], "verified_name": "Atlas by Recruto"});
         let (status, answer) = self.meta("POST", "/104/phone_numbers", Some(body)).await;
         assert_eq!(status, 200, "{answer}");

@@ -80,7 +80,7 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let id = world.numeric(19, "application");
     let mut fields = json!({
         "id": id, "record_type": "texml_application", "active": true, "friendly_name": "", "voice_url": "",
-        "voice_method": "post", "voice_fallback_url": "", "status_callback": "", "status_callback_method": "post",
+        "voice_method": "post", "status_callback_method": "post",
         "anchorsite_override": "Latency", "dtmf_type": "RFC 2833", "first_command_timeout": false,
         "first_command_timeout_secs": 30, "call_cost_in_webhooks": false, "tags": [], "inbound": {}, "outbound": {},
         "created_at": time(ctx.now), "updated_at": time(ctx.now),

@@ -148,6 +148,8 @@ pub fn list(world: &mut World, ctx: &Ctx<'_>) -> Answer {
 pub fn list_slim(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let mut found: Vec<Value> = filtered(world, ctx, "phone_number_slim").into_iter().map(set_only).collect();
     for number in found.iter_mut().filter_map(Value::as_object_mut) {
+        number.remove("deletion_lock_enabled");
+        number.remove("source_type");
         if ctx.req.query("include_tags") != Some("true") {
             number.remove("tags");
         }
@@ -216,7 +218,14 @@ pub fn delete(world: &mut World, ctx: &Ctx<'_>) -> Answer {
             usd,
         });
     }
-    data(200, &set_only(world.telnyx.numbers[place].view("phone_number", world)))
+    let mut last = set_only(world.telnyx.numbers[place].view("phone_number", world));
+    // The final state has fewer fields than a number.
+    if let Some(fields) = last.as_object_mut() {
+        for name in ["country_iso_alpha2", "emergency_status", "inbound_call_screening", "source_type"] {
+            fields.remove(name);
+        }
+    }
+    data(200, &last)
 }
 
 fn voice(number: &Number) -> Value {
