@@ -35,7 +35,7 @@ enum Command {
     /// Print the CustomResourceDefinitions.
     Crds(crds::Args),
     /// Play Telnyx and Meta on this machine, for development and tests.
-    Sandbox(sandbox::Args),
+    Sandbox(Box<sandbox::Args>),
     /// Print a recruiter's token for trying things, signed with the HS256 secret.
     Token(token::Args),
     /// Cut connections and refuse their tokens.
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
         Command::Controller(args) => with_logs(&cli.logs).and_then(|()| controller::run(*args)),
         Command::Router(args) => with_logs(&cli.logs).and_then(|()| router::run(*args)),
         Command::Crds(args) => crds::run(&args),
-        Command::Sandbox(args) => block_on(sandbox::run(args)),
+        Command::Sandbox(args) => block_on(sandbox::run(*args)),
         Command::Token(args) => token::run(&args),
         Command::Revoke(args) => revoke::run(args),
         Command::Verify(args) => plugin::verify(args),

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::sandbox::{Config, start};
+use crate::sandbox::{Config, Settings, start};
 
 /// Plays Telnyx and Meta over HTTP on this machine; docs/sandbox.md describes the control port.
 #[derive(Debug, clap::Args)]
@@ -40,6 +40,14 @@ pub struct Args {
     /// Appends each call to this file, as lines of JSON without secrets.
     #[arg(long, env = "JOURNAL", value_name = "FILE")]
     journal: Option<std::path::PathBuf>,
+    /// How the providers behave at first, as POST /settings takes it: {"telnyx": {"requests_per_second": 25}}.
+    #[arg(long, env = "SETTINGS", value_parser = settings)]
+    settings: Option<Settings>,
+}
+
+fn settings(text: &str) -> Result<Settings, String> {
+    let change = serde_json::from_str(text).map_err(|error| format!("{error}: give a JSON object"))?;
+    Settings::default().changed(&change)
 }
 
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
@@ -87,6 +95,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         speed: args.speed,
         seed,
         journal,
+        settings: args.settings.unwrap_or_default(),
     })
     .await?;
     let line = serde_json::json!({

@@ -11,6 +11,7 @@ use super::slots::Slots;
 use super::views::Views;
 use crate::domain::{ClusterId, E164, NamespacedName, PolicyTime, SharedClock};
 use crate::portfolio::accounts::Accounts;
+use crate::portfolio::observed::Observations;
 use crate::portfolio::rounds::Rounds;
 use crate::resources::{ClientNumber, Portfolio};
 use crate::store::Store;
@@ -42,6 +43,8 @@ pub struct Context {
     pub cluster: ClusterId,
     /// When each Portfolio's accounts are read next.
     pub rounds: Rounds,
+    /// What each Portfolio's last round saw.
+    pub observations: Observations,
     /// Measurements.
     pub metrics: Arc<ControllerMetrics>,
     /// How many passes run at the same time.

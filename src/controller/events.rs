@@ -1,4 +1,5 @@
-//! Events for what flipped: one when Ready's status or reason changes, one when a step is reached. The choice is pure.
+//! Events for what flipped: one when Ready's status or reason changes, one when a step is reached or undone, one when the
+//! name or what makes a working line worse changes. The choice is pure.
 //!
 //! Kubernetes joins events of the same reason and keeps the first note, so notes must not carry what changes.
 
@@ -8,6 +9,7 @@ use kube::runtime::events::{Event, EventType};
 
 use super::context::Context;
 use crate::resources::conditions::{ConditionType, get, is_true};
+use crate::resources::reasons::Reason;
 use crate::resources::{ClientNumber, ClientNumberStatus};
 
 /// An event to be written.
@@ -49,6 +51,43 @@ pub fn drafts(before: &[Condition], after: &[Condition]) -> Vec<Draft> {
         |conditions: &[Condition]| get(conditions, ConditionType::Ready).map(|c| (c.status.clone(), c.reason.clone()));
     if ready(before) != ready(after) {
         drafts.extend(get(after, ConditionType::Ready).map(|condition| draft(condition, stalled)));
+    }
+    drafts.extend(undone(before, after, stalled));
+    drafts
+}
+
+/// What a working line has lost or got back: steps undone by somebody, its name, what makes it worse.
+fn undone(before: &[Condition], after: &[Condition], stalled: bool) -> Vec<Draft> {
+    let draft = |condition: &Condition, warning: bool| Draft {
+        warning,
+        reason: condition.reason.clone(),
+        action: condition.type_.clone(),
+        note: condition.message.clone(),
+    };
+    let status = |conditions: &[Condition], type_| get(conditions, type_).map(|c| c.status.clone());
+    let mut drafts = Vec::new();
+    for type_ in [ConditionType::NumberAcquired, ConditionType::LinkedToWhatsApp] {
+        if is_true(before, type_) && status(after, type_).as_deref() == Some("False") {
+            drafts.extend(get(after, type_).map(|condition| draft(condition, stalled)));
+        }
+    }
+    let name = ConditionType::DisplayNameApproved;
+    // The first word about a new line's name is no news; that it is wrong, is.
+    let told = status(after, name).filter(|now| *now != "Unknown" && status(before, name).as_deref() != Some(now));
+    if told.is_some_and(|now| now == "False" || status(before, name).as_deref() == Some("False")) {
+        let wrong = |c: &Condition| c.status == "False" && c.reason != Reason::NamePending.as_str();
+        drafts.extend(get(after, name).map(|condition| draft(condition, wrong(condition))));
+    }
+    let worse = |conditions: &[Condition]| get(conditions, ConditionType::Degraded).map(|c| c.reason.clone());
+    match (worse(before), get(after, ConditionType::Degraded)) {
+        (before, Some(now)) if before.as_ref() != Some(&now.reason) => drafts.push(draft(now, true)),
+        (Some(_), None) if !is_true(after, ConditionType::Deleting) => drafts.push(Draft {
+            warning: false,
+            reason: Reason::Recovered.as_str().into(),
+            action: ConditionType::Degraded.as_str().into(),
+            note: "the line is again as it should be".into(),
+        }),
+        _ => {}
     }
     drafts
 }
@@ -98,5 +137,39 @@ mod tests {
         assert_eq!(reasons(&[], &pending), ["OrderPending"]);
         assert_eq!(reasons(&pending, &pending), [""; 0]);
         assert_eq!(reasons(&pending, &linked), ["Acquired", "LinkPending"]);
+        let works = state(Truth::True, Reason::Ready, Truth::True);
+        let lost = state(Truth::False, Reason::NumberLost, Truth::False);
+        assert_eq!(reasons(&works, &lost), ["NumberLost", "Acquired"], "the reason of the test's condition");
+        assert_eq!(reasons(&lost, &works), ["Acquired", "Ready"]);
+    }
+
+    #[test]
+    fn what_makes_a_working_line_worse() {
+        let now = "2026-11-01T10:00:00Z".parse().unwrap();
+        let state = |name: (Truth, Reason), worse: Option<Reason>| {
+            let mut wanted = vec![
+                Wanted::new(ConditionType::Ready, Truth::True, Reason::Ready, "m"),
+                Wanted::new(ConditionType::DisplayNameApproved, name.0, name.1, "n"),
+            ];
+            wanted.extend(worse.map(|reason| Wanted::new(ConditionType::Degraded, Truth::True, reason, "d")));
+            fold(&[], wanted, 1, now)
+        };
+        let unknown = state((Truth::Unknown, Reason::NotRead), None);
+        let well = state((Truth::True, Reason::NameApproved), None);
+        let renamed = state((Truth::False, Reason::NameDiffers), None);
+        let low = state((Truth::True, Reason::NameApproved), Some(Reason::QualityLow));
+        let restricted = state((Truth::True, Reason::NameApproved), Some(Reason::LineRestricted));
+        let told = |before: &[Condition], after: &[Condition]| -> Vec<(String, bool)> {
+            drafts(before, after).into_iter().map(|d| (d.reason, d.warning)).collect()
+        };
+        let one = |reason: &str, warning| vec![(reason.to_owned(), warning)];
+        assert_eq!(told(&unknown, &well), []);
+        assert_eq!(told(&unknown, &renamed), one("NameDiffers", true));
+        assert_eq!(told(&well, &renamed), one("NameDiffers", true));
+        assert_eq!(told(&renamed, &well), one("NameApproved", false));
+        assert_eq!(told(&well, &low), one("QualityLow", true));
+        assert_eq!(told(&low, &low), []);
+        assert_eq!(told(&low, &restricted), one("LineRestricted", true));
+        assert_eq!(told(&restricted, &well), one("Recovered", false));
     }
 }

@@ -9,7 +9,8 @@ pub mod views;
 
 pub use lease::{Lease, while_leading};
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -27,6 +28,7 @@ use crate::controller::slots::Slots;
 use crate::controller::views::Views;
 use crate::domain::{ClusterId, PolicyTime, SharedClock};
 use crate::portfolio::accounts::Accounts;
+use crate::portfolio::observed::{Observations, Observed};
 use crate::portfolio::rounds::Rounds;
 use crate::providers::Http;
 use crate::resources::conditions::{ConditionType, get, is_true};
@@ -129,6 +131,7 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
         read_only: settings.read_only,
         cluster,
         rounds: Rounds::default(),
+        observations: Observations::default(),
         metrics: parts.metrics,
         slots: Slots::new(usize::from(settings.concurrency), stop.clone()),
     });
@@ -141,21 +144,15 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
     // Bounded by `slots`, which know what a pass would wait for; a Portfolio is in one pass at a time in any case.
     let config = || Config::default().concurrency(0);
     let mut running = Vec::new();
-    for (controller, scope) in lines.into_iter().zip(&scopes) {
-        running.push(tokio::spawn(run_lines(
-            controller.with_config(config()),
-            api(&parts.watches, scope),
-            context.clone(),
-            stop.clone(),
-        )));
+    for controller in lines {
+        let portfolios = scopes.iter().map(|scope| api(&parts.watches, scope)).collect();
+        let run = run_lines(controller.with_config(config()), portfolios, context.clone(), stop.clone());
+        running.push(tokio::spawn(run));
     }
-    for (controller, scope) in portfolios.into_iter().zip(&scopes) {
-        running.push(tokio::spawn(run_portfolios(
-            controller.with_config(config()),
-            api(&parts.watches, scope),
-            context.clone(),
-            stop.clone(),
-        )));
+    for controller in portfolios {
+        let lines = scopes.iter().map(|scope| api(&parts.watches, scope)).collect();
+        let run = run_portfolios(controller.with_config(config()), lines, context.clone(), stop.clone());
+        running.push(tokio::spawn(run));
     }
     for task in running {
         // A task that panicked has been reported by the panic itself.
@@ -164,15 +161,23 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
     Ok(())
 }
 
+/// `portfolios`: those of all namespaces that are watched, since a line's Portfolio may be in another than its own. What a
+/// controller is told of objects outside its namespace it passes over.
 async fn run_lines(
-    controller: Controller<ClientNumber>,
-    portfolios: Api<Portfolio>,
+    mut controller: Controller<ClientNumber>,
+    portfolios: Vec<Api<Portfolio>>,
     ctx: Arc<Context>,
     stop: CancellationToken,
 ) {
-    let mapper = ctx.clone();
+    let told: Arc<Mutex<HashMap<String, Arc<Observed>>>> = Arc::default();
+    for portfolios in portfolios {
+        let (mapper, told) = (ctx.clone(), told.clone());
+        controller = controller.watches(portfolios, watcher::Config::default(), move |portfolio| {
+            let news = news(&mapper, &portfolio, &told);
+            concerned(&mapper, &portfolio, news.as_deref())
+        });
+    }
     controller
-        .watches(portfolios, watcher::Config::default(), move |portfolio| concerned(&mapper, &portfolio))
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(
             |line, ctx| async move {
@@ -199,17 +204,19 @@ async fn run_lines(
 }
 
 async fn run_portfolios(
-    controller: Controller<Portfolio>,
-    lines: Api<ClientNumber>,
+    mut controller: Controller<Portfolio>,
+    lines: Vec<Api<ClientNumber>>,
     ctx: Arc<Context>,
     stop: CancellationToken,
 ) {
-    controller
-        .watches(lines, watcher::Config::default(), |line| {
+    for lines in lines {
+        controller = controller.watches(lines, watcher::Config::default(), |line| {
             let reference = &line.spec.portfolio_ref;
             let namespace = reference.namespace.clone().or_else(|| line.namespace());
             namespace.map(|namespace| ObjectRef::new(&reference.name).within(&namespace))
-        })
+        });
+    }
+    controller
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(
             |portfolio, ctx| async move {
@@ -232,9 +239,17 @@ async fn run_portfolios(
         .await;
 }
 
-/// The lines that a change of a Portfolio concerns: those that wait for it, and all when it is suspended or resumed. A
-/// claim in the ledger must not wake every line.
-fn concerned(ctx: &Context, portfolio: &Portfolio) -> Vec<ObjectRef<ClientNumber>> {
+/// What the Portfolio's last round saw, if it was not told before.
+fn news(ctx: &Context, portfolio: &Portfolio, told: &Mutex<HashMap<String, Arc<Observed>>>) -> Option<Arc<Observed>> {
+    let observed = ctx.observations.get(portfolio)?;
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    let last = told.insert(portfolio.uid().unwrap_or_default(), observed.clone());
+    last.is_none_or(|last| !Arc::ptr_eq(&last, &observed)).then_some(observed)
+}
+
+/// The lines that a change of a Portfolio concerns: those that wait for it, those for which its last round has news, and
+/// all when it is suspended or resumed. A claim in the ledger must not wake every line.
+fn concerned(ctx: &Context, portfolio: &Portfolio, news: Option<&Observed>) -> Vec<ObjectRef<ClientNumber>> {
     let waits = [
         Reason::PortfolioNotFound.as_str(),
         Reason::PortfolioNotReady.as_str(),
@@ -253,6 +268,7 @@ fn concerned(ctx: &Context, portfolio: &Portfolio) -> Vec<ObjectRef<ClientNumber
             portfolio.spec.suspend != suspended
                 || reason.is_none_or(|reason| waits.contains(&reason))
                 || line.metadata.deletion_timestamp.is_some()
+                || news.is_some_and(|observed| crate::line::keep::due(line, portfolio, observed, ctx))
         })
         .map(|line| ObjectRef::from_obj(line.as_ref()))
         .collect()

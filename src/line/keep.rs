@@ -1,96 +1,116 @@
-//! Step 6, keep: a line that works is looked at once a round, from lists that all lines share; never a call per line.
+//! Step 6, keep: a line that works is looked at once a round, in what the Portfolio's round saw of all lines; never a call
+//! per line, and no write where nothing changed.
+//!
+//! The round wakes the lines for which it has news (`due`); the time that `run` names is a safety net only. What is drift
+//! and what follows from it is `drift`'s to say.
 
-use std::time::Duration;
+use jiff::Timestamp;
 
-use super::pass::Pass;
-use super::plan::Step;
-use super::status::Progress;
-use super::verify::entry;
+use super::drift::{self, Ours, Sight};
+use super::pass::{Pass, declared};
+use super::plan::{Step, plan};
+use super::spec::LineSpec;
+use super::status::{Overlay, Progress, apply};
 use super::{Outcome, StepResult};
-use crate::domain::Usd;
+use crate::controller::context::Context;
+use crate::domain::{OwnerId, PolicyTime, Usd};
 use crate::money;
-use crate::providers::meta::{NumberStatus, PhoneNumber};
+use crate::portfolio::observed::{Observed, Presence};
 use crate::resources::client_number::{CostStatus, LineStatus};
-use crate::resources::conditions::seconds;
-use crate::resources::reasons::Reason;
+use crate::resources::conditions::{ConditionType, is_true};
+use crate::resources::{ClientNumber, ClientNumberStatus, Portfolio, names};
 
 /// Runs the step.
 pub async fn run(pass: &mut Pass<'_>) -> StepResult {
-    let round = check_interval(pass);
-    let entry = entry(pass, round.mul_f64(0.9)).await?;
-    let activity = match super::route::phone_number_id(&pass.status().phone_number_id) {
-        Some(id) => pass.ctx.store.line_activity().last(&id).await.ok().flatten(),
-        None => None,
-    };
-    let mut line = match &entry {
-        Some(entry) => line_status(entry, pass.status().line),
-        None => pass.status().line.unwrap_or_default(),
-    };
-    line.last_webhook_at = activity.map(seconds).or(line.last_webhook_at);
-    let cost = cost(pass);
-    let progress = judge(entry.as_ref());
-    pass.save(&progress, |status| {
-        status.line = Some(line);
-        status.cost = Some(cost);
-    })
-    .await?;
-    Ok(Outcome::wait(progress, round))
+    let observed = pass.ctx.observations.get(&pass.portfolio);
+    let (policy, now) = (pass.ctx.policy, pass.ctx.clock.now());
+    let next = look(&pass.status(), &pass.spec, &pass.portfolio, observed.as_deref(), policy, now);
+    let progress = next.progress();
+    pass.save(&progress, |status| next.note(status)).await?;
+    let round = policy.scaled(crate::portfolio::check_interval(&pass.portfolio));
+    Ok(Outcome::wait(progress, round.max(policy.hour())))
 }
 
-/// How a registered line stands by Meta's list.
-fn judge(entry: Option<&PhoneNumber>) -> Progress {
-    let lost = |what: String| {
-        Progress::stalled(
-            Step::Keep,
-            Reason::LineNotConnected,
-            format!("{what}: look at the number in WhatsApp Manager; the line is read again by itself"),
-        )
+/// Whether the last round has news for a line that is settled: whether a pass would change what its status says.
+pub fn due(line: &ClientNumber, portfolio: &Portfolio, observed: &Observed, ctx: &Context) -> bool {
+    let Some(status) = line.status.as_ref().filter(|status| plan(status) == Step::Keep) else { return false };
+    let stopped = line.spec.suspend || portfolio.spec.suspend || is_true(&status.conditions, ConditionType::Suspended);
+    let Some(spec) = LineSpec::of(line).ok().filter(|_| !stopped && line.metadata.deletion_timestamp.is_none()) else {
+        return false;
     };
-    match entry {
-        None => lost("the WhatsApp Business Account does not list the number any more".into()),
-        Some(entry) => match &entry.status {
-            Some(
-                status @ (NumberStatus::Disconnected
-                | NumberStatus::Banned
-                | NumberStatus::Deleted
-                | NumberStatus::Migrated
-                | NumberStatus::Pending
-                | NumberStatus::Unverified),
-            ) => lost(format!("Meta says that the line is {status}")),
-            _ => Progress::settled("the line sends and receives"),
-        },
+    let next = look(status, &spec, portfolio, Some(observed), ctx.policy, ctx.clock.now());
+    let mut then = status.clone();
+    let progress = next.progress();
+    next.note(&mut then);
+    apply(&mut then, &progress, &Overlay::None, declared(line), ctx.clock.now());
+    then != *status
+}
+
+/// What a look comes to.
+struct Next {
+    line: Option<LineStatus>,
+    cost: CostStatus,
+}
+
+impl Next {
+    fn progress(&self) -> Progress {
+        drift::verdict(self.line.as_ref())
+    }
+
+    fn note(self, status: &mut ClientNumberStatus) {
+        status.line = self.line;
+        status.cost = Some(self.cost);
     }
 }
 
-/// What Meta says of the line, for status.
-pub fn line_status(entry: &PhoneNumber, before: Option<LineStatus>) -> LineStatus {
-    let before = before.unwrap_or_default();
-    LineStatus {
-        display_name_status: entry.name_status.as_ref().map(ToString::to_string),
-        quality_rating: entry.quality_rating.as_ref().map(ToString::to_string),
-        messaging_limit: entry.messaging_limit().map(str::to_owned),
-        status: entry.status.as_ref().map(ToString::to_string),
-        last_onboarded_at: entry.last_onboarded_time.map(|t| seconds(t).0.to_string()),
-        last_webhook_at: before.last_webhook_at,
+fn look(
+    status: &ClientNumberStatus,
+    spec: &LineSpec,
+    portfolio: &Portfolio,
+    observed: Option<&Observed>,
+    policy: PolicyTime,
+    now: Timestamp,
+) -> Next {
+    let line = match observed {
+        None => status.line.clone(),
+        Some(observed) => {
+            let (id, number) = (status.phone_number_id.as_deref(), status.phone_number.as_deref());
+            let at_carrier = number.filter(|_| spec.source.at_carrier());
+            let sight = Sight {
+                meta: observed.meta.as_ref().zip(id).map_or(Presence::Unknown, |(seen, id)| seen.of(id)),
+                tells_webhooks: observed.tells_webhooks,
+                carrier: observed.carrier.as_ref().zip(at_carrier).map_or(Presence::Unknown, |(seen, n)| seen.of(n)),
+                heard: id.and_then(|id| observed.heard.get(id).copied()),
+                heard_gap: policy.hour(),
+            };
+            Some(drift::facts(status.line.clone().unwrap_or_default(), &sight, &ours(spec, portfolio), now))
+        }
+    };
+    Next { line, cost: cost(status, spec, portfolio, now) }
+}
+
+/// What the line's webhooks and its number should bear.
+pub fn ours(spec: &LineSpec, portfolio: &Portfolio) -> Ours {
+    let owner = OwnerId::parse(portfolio.spec.owner_id.clone()).ok();
+    Ours {
+        webhook_url: portfolio.spec.meta.webhook_url.clone(),
+        tags: owner.iter().map(names::owner_tag).chain([names::company_tag(&spec.company)]).collect(),
     }
 }
 
 /// The line's fixed cost by the rate card of today.
-pub fn cost(pass: &Pass<'_>) -> CostStatus {
-    let price = pass.status().purchase.and_then(|p| p.price).and_then(|p| Usd::parse(&p.monthly_usd).ok());
-    let today = pass.ctx.clock.now().to_zoned(jiff::tz::TimeZone::UTC).date();
+pub fn cost(status: &ClientNumberStatus, spec: &LineSpec, portfolio: &Portfolio, now: Timestamp) -> CostStatus {
+    let price = status.purchase.as_ref().and_then(|p| p.price.as_ref());
+    let price = price.and_then(|p| Usd::parse(&p.monthly_usd).ok());
+    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let unknown =
         CostStatus { monthly_usd: None, monthly_mad: None, rate_card: None, display: money::cost::UNKNOWN.into() };
     // What another operator charges for its number is not known here.
-    if !pass.spec.source.at_carrier() {
+    if !spec.source.at_carrier() {
         return unknown;
     }
-    money::cost::cost(&pass.portfolio.spec.rate_cards, today, price).unwrap_or_else(|error| {
-        tracing::warn!(portfolio = %pass.spec.portfolio, error = %error, "a rate card can't be read; the cost is shown as unknown");
+    money::cost::cost(&portfolio.spec.rate_cards, today, price).unwrap_or_else(|error| {
+        tracing::warn!(portfolio = %spec.portfolio, error = %error, "a rate card can't be read; the cost is shown as unknown");
         unknown
     })
-}
-
-fn check_interval(pass: &Pass<'_>) -> Duration {
-    pass.ctx.policy.scaled(crate::portfolio::check_interval(&pass.portfolio))
 }

@@ -6,9 +6,10 @@
 
 mod acquire;
 pub mod budget;
+pub mod drift;
 pub mod error;
 mod gate;
-mod keep;
+pub mod keep;
 mod link;
 pub mod pass;
 pub mod plan;

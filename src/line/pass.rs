@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt};
 use super::error::StepError;
 use super::plan::Step;
 use super::spec::LineSpec;
-use super::status::{Overlay, Progress, apply, standing};
+use super::status::{Declared, Overlay, Progress, apply, standing};
 use crate::controller::context::Context;
 use crate::controller::events;
 use crate::domain::{E164, PolicyTime};
@@ -107,7 +107,7 @@ pub async fn save(
     let before = line.status.clone().unwrap_or_default();
     let mut status = before.clone();
     change(&mut status);
-    apply(&mut status, progress, overlay, line.metadata.generation.unwrap_or_default(), ctx.clock.now());
+    apply(&mut status, progress, overlay, declared(line), ctx.clock.now());
     if status == before {
         return Ok(line.clone());
     }
@@ -115,6 +115,11 @@ pub async fn save(
     let after = written.status.clone().unwrap_or_default();
     events::publish(ctx, &written, &before, &after).await;
     Ok(written)
+}
+
+/// What of the spec conditions speak of.
+pub fn declared(line: &ClientNumber) -> Declared<'_> {
+    Declared { generation: line.metadata.generation.unwrap_or_default(), display_name: &line.spec.display_name }
 }
 
 async fn put(ctx: &Context, line: &ClientNumber, status: ClientNumberStatus) -> Result<ClientNumber, StepError> {

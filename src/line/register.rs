@@ -15,13 +15,13 @@ use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 
 use super::budget;
-use super::keep;
 use super::pass::Pass;
 use super::plan::Step;
 use super::route;
 use super::status::Progress;
 use super::verify::entry;
 use super::{Outcome, StepError, StepResult};
+use super::{drift, keep};
 use crate::domain::{E164, Pin};
 use crate::providers::meta::{NameStatus, PhoneNumber};
 use crate::providers::{ErrorClass, ProviderError, Reason as Outcomes};
@@ -134,11 +134,12 @@ async fn connected(pass: &mut Pass<'_>, entry: &PhoneNumber) -> StepResult {
     route::set_state(pass, RouteState::Active, &registering()).await?;
     let now = Time(pass.ctx.clock.now());
     let name = entry.verified_name.clone();
-    let line = keep::line_status(entry, pass.status().line);
+    let ours = keep::ours(&pass.spec, &pass.portfolio);
+    let line = drift::told(pass.status().line.unwrap_or_default(), entry, true, &ours);
     let created = pass.line.metadata.creation_timestamp.clone();
     let first = pass.status().registration.is_none_or(|r| r.registered_at.is_none());
-    let done = Progress::settled("the line sends and receives");
-    let cost = keep::cost(pass);
+    let done = drift::verdict(Some(&line));
+    let cost = keep::cost(&pass.status(), &pass.spec, &pass.portfolio, pass.ctx.clock.now());
     pass.save(&done, |status| {
         let registration = status.registration.get_or_insert_with(RegistrationStatus::default);
         registration.registered_at.get_or_insert(now.clone());

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::drift;
 use super::plan::{Step, done};
 use crate::resources::ClientNumberStatus;
 use crate::resources::conditions::{ConditionType, Truth, Wanted, fold, get, is_true};
@@ -77,15 +78,37 @@ pub enum Overlay {
     Deleting,
 }
 
+/// What of the spec conditions speak of.
+#[derive(Debug, Clone, Copy)]
+pub struct Declared<'a> {
+    /// Generation of the spec.
+    pub generation: i64,
+    /// The name that candidates are to see.
+    pub display_name: &'a str,
+}
+
 /// Sets conditions, step and observedGeneration from the facts in `status` and from what the pass found.
-pub fn apply(status: &mut ClientNumberStatus, progress: &Progress, overlay: &Overlay, generation: i64, now: Timestamp) {
+pub fn apply(
+    status: &mut ClientNumberStatus,
+    progress: &Progress,
+    overlay: &Overlay,
+    declared: Declared<'_>,
+    now: Timestamp,
+) {
     let was_ready = is_true(&status.conditions, ConditionType::Ready);
+    // Whoever waits for something in the background knows nothing new of a line that works: the facts go on counting.
+    let standing = (*overlay == Overlay::None && progress.state == State::Working && progress.step == Step::Keep)
+        .then(|| drift::verdict(status.line.as_ref()));
+    let progress = standing.as_ref().unwrap_or(progress);
     let mut wanted = vec![ready(progress, overlay, was_ready)];
     wanted.extend(Step::ALL.into_iter().filter_map(|step| step_condition(step, status, progress)));
-    wanted.push(display_name(status));
+    wanted.push(drift::display_name(status.line.as_ref(), declared.display_name));
     wanted.extend(extras(progress, overlay));
-    status.conditions = fold(&status.conditions, wanted, generation, now);
-    status.observed_generation = generation;
+    if progress.step == Step::Keep && *overlay != Overlay::Deleting {
+        wanted.extend(status.line.as_ref().and_then(drift::degraded));
+    }
+    status.conditions = fold(&status.conditions, wanted, declared.generation, now);
+    status.observed_generation = declared.generation;
     status.step = Some(if *overlay == Overlay::Deleting { "release" } else { progress.step.as_str() }.into());
 }
 
@@ -97,10 +120,6 @@ fn ready(progress: &Progress, overlay: &Overlay, was_ready: bool) -> Wanted {
         (Overlay::Suspended(_, message), _) if was_ready => Wanted::new(type_, Truth::True, Reason::Ready, message),
         (Overlay::Suspended(reason, message), _) => Wanted::new(type_, Truth::False, *reason, message),
         (Overlay::None, State::Settled) => Wanted::new(type_, Truth::True, Reason::Ready, &progress.message),
-        // A provider that can't be reached does not take a line down that works.
-        (Overlay::None, State::Working) if progress.step == Step::Keep && was_ready => {
-            Wanted::new(type_, Truth::True, Reason::Ready, "the line sends and receives")
-        }
         (Overlay::None, _) => Wanted::new(type_, Truth::False, progress.reason, &progress.message),
     }
 }
@@ -121,33 +140,15 @@ fn step_condition(step: Step, status: &ClientNumberStatus, progress: &Progress) 
         Step::Keep => return None,
     };
     Some(if done(step, status) {
-        Wanted::new(type_, Truth::True, reason, message)
+        match status.line.as_ref().and_then(|line| drift::undone(step, line)) {
+            Some((reason, message)) => Wanted::new(type_, Truth::False, reason, message),
+            None => Wanted::new(type_, Truth::True, reason, message),
+        }
     } else if step == progress.step {
         Wanted::new(type_, Truth::False, progress.reason, &progress.message)
     } else {
         Wanted::new(type_, Truth::Unknown, Reason::NotStarted, "waits for the steps before it")
     })
-}
-
-/// name_status is called beta by Meta: absent is Unknown, never False.
-fn display_name(status: &ClientNumberStatus) -> Wanted {
-    let name_status = status.line.as_ref().and_then(|l| l.display_name_status.as_deref());
-    let (truth, reason, message) = match name_status {
-        Some("APPROVED" | "AVAILABLE_WITHOUT_REVIEW") => {
-            (Truth::True, Reason::NameApproved, "Meta shows the name, or allows it without review".to_owned())
-        }
-        Some("DECLINED" | "EXPIRED") => (
-            Truth::False,
-            Reason::NameDeclined,
-            "Meta declined the name: change spec.displayName, for example to Company by Platform".to_owned(),
-        ),
-        Some("PENDING_REVIEW") => {
-            (Truth::False, Reason::NamePending, "Meta reviews the name; read again by itself".to_owned())
-        }
-        Some(other) => (Truth::Unknown, Reason::NotRead, format!("Meta says {other}; read again by itself")),
-        None => (Truth::Unknown, Reason::NotRead, "Meta has not told yet; read again by itself".to_owned()),
-    };
-    Wanted::new(ConditionType::DisplayNameApproved, truth, reason, message)
 }
 
 fn extras(progress: &Progress, overlay: &Overlay) -> Vec<Wanted> {
@@ -175,9 +176,11 @@ fn extras(progress: &Progress, overlay: &Overlay) -> Vec<Wanted> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources::client_number::LineStatus;
 
     fn run(status: &mut ClientNumberStatus, progress: &Progress, overlay: &Overlay) -> Vec<String> {
-        apply(status, progress, overlay, 3, "2026-11-01T10:00:00Z".parse().unwrap());
+        let declared = Declared { generation: 3, display_name: "Atlas" };
+        apply(status, progress, overlay, declared, "2026-11-01T10:00:00Z".parse().unwrap());
         status.conditions.iter().map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect()
     }
 
@@ -240,5 +243,22 @@ mod tests {
         let got = run(&mut status, &Progress::stalled(Step::Keep, Reason::LineNotConnected, "m"), &Overlay::None);
         assert_eq!(got[0], "Ready=False/LineNotConnected");
         assert!(got.contains(&"Stalled=True/LineNotConnected".to_owned()));
+    }
+
+    #[test]
+    fn what_was_found_stands_while_nothing_can_be_read() {
+        let overridden = LineStatus { webhook_override: Some("https://other".into()), ..LineStatus::default() };
+        let worse = LineStatus { quality_rating: Some("RED".into()), ..LineStatus::default() };
+        let waits = Progress::working(Step::Keep, Reason::PortfolioNotReady, "m");
+        for (line, expected) in [
+            (overridden, ["Ready=False/WebhookOverridden", "Stalled=True/WebhookOverridden"]),
+            (worse, ["Ready=True/Ready", "Degraded=True/QualityLow"]),
+        ] {
+            let mut status = ClientNumberStatus { line: Some(line), ..ClientNumberStatus::default() };
+            let got = run(&mut status, &waits, &Overlay::None);
+            assert!(expected.iter().all(|e| got.contains(&(*e).to_owned())), "{got:?}");
+            let got = run(&mut status, &waits, &Overlay::Deleting);
+            assert!(!got.iter().any(|c| c.starts_with("Degraded")), "{got:?}");
+        }
     }
 }

@@ -90,6 +90,11 @@ impl Applications {
 }
 
 impl Account {
+    /// Of what it was made: other Secrets, other URLs, another fingerprint. For comparing only.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
     /// The WABA's numbers, from a list call not older than `max_age`.
     pub async fn waba_numbers(&self, max_age: Duration) -> Result<Arc<Vec<meta::PhoneNumber>>, ProviderError> {
         self.waba_numbers.get(max_age, || self.meta.phone_numbers(&self.waba)).await

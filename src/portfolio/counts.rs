@@ -1,5 +1,7 @@
 //! Counting: slots, lines by state, retained and orphaned numbers. Pure, from lists that were read before.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -41,26 +43,25 @@ pub fn of_lines<'a>(
 /// gone; orphans have nothing that accounts for them. Reported, never released.
 pub fn without_object<'a>(
     owned: &[OwnedNumber],
-    lines: impl IntoIterator<Item = &'a ClientNumber> + Clone,
+    lines: impl IntoIterator<Item = &'a ClientNumber>,
     ledger_now: &[LedgerEntry],
     before: &[RetainedNumber],
     now: Timestamp,
 ) -> (Vec<RetainedNumber>, Vec<E164>) {
     let (mut retained, mut orphaned) = (Vec::new(), Vec::new());
+    // Indexed: a thousand numbers against a thousand lines.
+    let (mut numbers, mut names) = (HashSet::new(), HashSet::new());
+    for line in lines {
+        let status = line.status.as_ref();
+        let candidate = status.and_then(|s| s.purchase.as_ref()).and_then(|p| p.candidate.as_deref());
+        numbers.extend(status.and_then(|s| s.phone_number.as_deref()).into_iter().chain(candidate));
+        names.extend(line.metadata.namespace.as_deref().zip(line.metadata.name.as_deref()));
+    }
     for number in owned {
         let text = number.number.as_str();
-        let held = lines.clone().into_iter().any(|line| {
-            let status = line.status.as_ref();
-            let candidate = status.and_then(|s| s.purchase.as_ref()).and_then(|p| p.candidate.as_deref());
-            status.and_then(|s| s.phone_number.as_deref()) == Some(text)
-                || candidate == Some(text)
-                || number.reference.as_deref().and_then(|r| r.parse::<CustomerReference>().ok()).is_some_and(
-                    |reference| {
-                        Some(reference.line.namespace.as_str()) == line.metadata.namespace.as_deref()
-                            && Some(reference.line.name.as_str()) == line.metadata.name.as_deref()
-                    },
-                )
-        });
+        let reference = || number.reference.as_deref().and_then(|r| r.parse::<CustomerReference>().ok());
+        let held = numbers.contains(text)
+            || reference().is_some_and(|r| names.contains(&(r.line.namespace.as_str(), r.line.name.as_str())));
         let claimed = ledger_now.iter().any(|e| e.settled_at.is_none() && e.phone_number == text);
         if held || claimed {
             continue;

@@ -11,6 +11,8 @@ pub mod counts;
 pub mod credentials;
 pub mod ledger;
 pub mod ledger_write;
+mod look;
+pub mod observed;
 mod round;
 pub mod rounds;
 pub mod shared;
@@ -98,6 +100,9 @@ pub async fn reconcile(seen: Arc<Portfolio>, ctx: Arc<Context>) -> Result<Action
         status::refresh_counts(&api, &portfolio, &ctx).await?;
         return Ok(Action::requeue(rest));
     }
+    if ctx.rounds.anew(&uid, &basis) {
+        ctx.rounds.ask_all(&uid);
+    }
     let found = round::run(&portfolio, &ctx).await;
     let next = match &found.trouble {
         None => ctx.jitter(ctx.policy.scaled(check_interval(&portfolio))),
@@ -134,6 +139,8 @@ async fn delete(api: &Api<Portfolio>, portfolio: &Portfolio, ctx: &Context) -> R
         return Ok(Action::requeue(ctx.jitter(ctx.policy.backoff(3))));
     }
     ctx.accounts.withdraw(portfolio);
+    ctx.observations.forget(portfolio);
+    ctx.rounds.forget(&portfolio.uid().unwrap_or_default());
     let rest: Vec<String> = portfolio.finalizers().iter().filter(|f| *f != PORTFOLIO_FINALIZER).cloned().collect();
     set_finalizers(api, portfolio, &rest).await?;
     Ok(Action::await_change())

@@ -4,14 +4,17 @@
 use super::accounts::{Account, Applications};
 use super::applications::{self, Claimed};
 use super::credentials::{self, CredentialError};
+use super::look;
+use super::rounds::Daily;
 use crate::controller::context::Context;
-use crate::domain::E164;
+use crate::domain::{AppId, E164};
 use crate::providers::telnyx::OwnedNumber;
 use crate::providers::{ErrorClass, ProviderError, Reason as Outcomes, meta};
 use crate::resources::Portfolio;
 use crate::resources::conditions::{ConditionType, Truth, Wanted, get};
 use crate::resources::portfolio::WebhookPolicy;
 use crate::resources::reasons::Reason;
+use kube::ResourceExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,14 +88,7 @@ async fn accounts(portfolio: &Portfolio, ctx: &Context, found: &mut Found) -> Re
         human: true,
     };
     let bare = ctx.accounts.prepare(portfolio, &credentials, &ctx.cluster, Applications::default()).map_err(invalid)?;
-    let token = bare.meta.debug_token().await.map_err(|e| provider(&e))?;
-    if !token.is_valid {
-        return Err(Trouble {
-            reason: Reason::CredentialsInvalid,
-            message: "Meta says that the access token is not valid: make a new one for the system user and put it into the Secret of meta.accessTokenSecretRef".into(),
-            human: true,
-        });
-    }
+    inspect_token(portfolio, ctx, &bare).await?;
     let balance = bare.telnyx.balance().await.map_err(|e| provider(&e))?;
     found.balance = Some(format!("{:.2}", balance.available.0));
     found.conditions.push(Wanted::new(
@@ -126,21 +122,47 @@ async fn accounts(portfolio: &Portfolio, ctx: &Context, found: &mut Found) -> Re
     }
 }
 
+/// Once a day: a token that turns bad is refused by every other call too.
+async fn inspect_token(portfolio: &Portfolio, ctx: &Context, account: &Account) -> Result<(), Trouble> {
+    let (uid, key, day) = (portfolio.uid().unwrap_or_default(), account.fingerprint(), ctx.policy.day());
+    if ctx.rounds.answered(&uid, Daily::Token, key, ctx.clock.monotonic(), day) {
+        return Ok(());
+    }
+    if !account.meta.debug_token().await.map_err(|e| provider(&e))?.is_valid {
+        return Err(Trouble {
+            reason: Reason::CredentialsInvalid,
+            message: "Meta says that the access token is not valid: make a new one for the system user and put it into the Secret of meta.accessTokenSecretRef".into(),
+            human: true,
+        });
+    }
+    ctx.rounds.note(&uid, Daily::Token, key, ctx.clock.monotonic());
+    Ok(())
+}
+
 /// What can be read besides. What can't be read is Unknown and blocks nothing.
 async fn rest(portfolio: &Portfolio, ctx: &Context, account: &Account, found: &mut Found) {
-    match account.waba_numbers(Duration::ZERO).await {
+    let lines = look::lines(ctx, portfolio);
+    let (listed, owned) = tokio::join!(account.waba_numbers(Duration::ZERO), account.owned_numbers(Duration::ZERO));
+    ctx.observations.set(portfolio, look::at(ctx, account, &lines, &listed, &owned).await);
+    match listed {
         Ok(numbers) => {
             found.at_meta = Some(numbers.iter().filter_map(meta::PhoneNumber::number).collect());
             found.messaging_limit = numbers.iter().find_map(|n| n.messaging_limit().map(str::to_owned));
         }
         Err(error) => found.trouble = Some(provider(&error)),
     }
-    match account.owned_numbers(Duration::ZERO).await {
+    match owned {
         Ok(numbers) => found.owned = Some(numbers.as_ref().clone()),
         Err(error) => found.trouble = Some(provider(&error)),
     }
+    if let Some(refused) = found.trouble.as_ref().filter(|t| t.reason == Reason::CredentialsInvalid) {
+        let message = refused.message.clone();
+        found.conditions.retain(|wanted| wanted.type_ != ConditionType::TokensValid);
+        found.conditions.push(Wanted::new(ConditionType::TokensValid, Truth::False, refused.reason, message));
+        ctx.rounds.ask_all(&portfolio.uid().unwrap_or_default());
+    }
     found.conditions.push(subscribed(portfolio, ctx, account).await);
-    found.conditions.push(business(account).await);
+    found.conditions.push(business(portfolio, ctx, account).await);
 }
 
 fn funded(portfolio: &Portfolio, balance: crate::domain::Usd) -> Wanted {
@@ -175,7 +197,10 @@ async fn subscribed(portfolio: &Portfolio, ctx: &Context, account: &Account) -> 
     };
     match account.meta.subscribed_apps(&account.waba).await {
         Err(error) => unknown(&error),
-        Ok(apps) if there(&apps) => ok(),
+        Ok(apps) if there(&apps) => match overridden(portfolio, &apps, app) {
+            None => ok(),
+            Some(message) => Wanted::new(type_, Truth::False, Reason::WebhookOverridden, message),
+        },
         Ok(_) => {
             let first =
                 portfolio.status.as_ref().and_then(|s| get(&s.conditions, type_)).is_none_or(|c| c.status == "Unknown");
@@ -195,11 +220,29 @@ async fn subscribed(portfolio: &Portfolio, ctx: &Context, account: &Account) -> 
     }
 }
 
-async fn business(account: &Account) -> Wanted {
+/// An override of the whole account: no line of it receives.
+fn overridden(portfolio: &Portfolio, apps: &[meta::SubscribedApp], app: &AppId) -> Option<String> {
+    let url = apps.iter().find(|a| a.id == *app)?.override_callback_uri.as_deref().filter(|url| !url.is_empty())?;
+    let same = |ours: &String| ours.trim_end_matches('/') == url.trim_end_matches('/');
+    let ours = portfolio.spec.meta.webhook_url.as_ref().is_some_and(same);
+    let host = url.split(['?', '#']).next().unwrap_or_default();
+    (!ours).then(|| format!("the WhatsApp Business Account sends its webhooks to {host}, and nothing to the router: subscribe the app again without an override"))
+}
+
+/// Once a day after Meta has verified it.
+async fn business(portfolio: &Portfolio, ctx: &Context, account: &Account) -> Wanted {
     use meta::VerificationStatus::Verified;
     let type_ = ConditionType::BusinessVerified;
+    let verified = || Wanted::new(type_, Truth::True, Reason::BusinessVerified, "Meta verified the business");
+    let (uid, key, now) = (portfolio.uid().unwrap_or_default(), account.fingerprint(), ctx.clock.monotonic());
+    if ctx.rounds.answered(&uid, Daily::Business, key, now, ctx.policy.day()) {
+        return verified();
+    }
     match account.meta.waba(&account.waba).await.map(|w| w.business_verification_status) {
-        Ok(Some(Verified)) => Wanted::new(type_, Truth::True, Reason::BusinessVerified, "Meta verified the business"),
+        Ok(Some(Verified)) => {
+            ctx.rounds.note(&uid, Daily::Business, key, now);
+            verified()
+        }
         Ok(Some(other)) => Wanted::new(
             type_,
             Truth::False,

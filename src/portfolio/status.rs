@@ -1,6 +1,8 @@
 //! The one writer of a Portfolio's status, besides the ledger's claims: both PUT with resourceVersion, so neither
 //! overwrites the other.
 
+use std::collections::HashSet;
+
 use kube::api::PostParams;
 use kube::{Api, Resource, ResourceExt};
 
@@ -109,9 +111,8 @@ pub async fn write_in_use(
 
 /// Numbers at Meta that no line uses: only a person can delete them there.
 fn without_line(at_meta: &[E164], lines: &[&ClientNumber]) -> i32 {
-    let free = at_meta.iter().filter(|number| {
-        !lines.iter().any(|line| line.status.as_ref().and_then(|s| s.phone_number.as_deref()) == Some(number.as_str()))
-    });
+    let used: HashSet<&str> = lines.iter().filter_map(|line| line.status.as_ref()?.phone_number.as_deref()).collect();
+    let free = at_meta.iter().filter(|number| !used.contains(number.as_str()));
     i32::try_from(free.count()).unwrap_or(i32::MAX)
 }
 

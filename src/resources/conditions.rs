@@ -1,7 +1,7 @@
 //! Condition types and the one way to set a condition.
 //!
 //! Rules (Gateway API, Cluster API, kstatus): Ready first, then the steps in the order of the pipeline; Reconciling,
-//! Stalled, Suspended and Deleting are present only while True; lastTransitionTime moves only when the status flips and
+//! Stalled, Suspended, Deleting and Degraded are present only while True; lastTransitionTime moves only when the status flips and
 //! is whole seconds; observedGeneration stands on each. Messages must be stable: no request ids, no counters.
 
 use jiff::Timestamp;
@@ -44,6 +44,8 @@ pub enum ConditionType {
     Suspended,
     /// Only when True: being released.
     Deleting,
+    /// Only when True, on a line: it works, but not as it should; what is wrong stands in the message.
+    Degraded,
 }
 
 impl ConditionType {
@@ -66,10 +68,11 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::Suspended => "Suspended",
             Self::Deleting => "Deleting",
+            Self::Degraded => "Degraded",
         }
     }
 
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Ready,
         Self::NumberAcquired,
         Self::LinkedToWhatsApp,
@@ -86,6 +89,7 @@ impl ConditionType {
         Self::Stalled,
         Self::Suspended,
         Self::Deleting,
+        Self::Degraded,
     ];
 
     fn rank(type_: &str) -> usize {

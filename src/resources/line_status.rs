@@ -177,26 +177,56 @@ pub struct RegistrationStatus {
     pub registered_at: Option<Time>,
 }
 
-/// What Meta said of the line.
+/// What Meta and the carrier said of the line at the last look. What was not told stays as it was, or is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LineStatus {
     /// Meta's name_status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name_status: Option<String>,
+    /// The name that candidates see: Meta's verified_name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_name: Option<String>,
+    /// Another name that was asked for at Meta.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_display_name: Option<String>,
+    /// Meta's new_name_status: where the review of that name stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_name_status: Option<String>,
     /// Meta's quality_rating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality_rating: Option<String>,
     /// Meta's messaging limit of the business portfolio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messaging_limit: Option<String>,
+    /// The highest messaging limit that was seen, to tell a lowered one by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_messaging_limit: Option<String>,
     /// Meta's status of the number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// Meta's account_mode: LIVE or SANDBOX.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_mode: Option<String>,
+    /// Where Meta sends the line's webhooks instead of to the router; without its query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_override: Option<String>,
+    /// Since when the WhatsApp Business Account is proven not to list the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_at_meta: Option<Time>,
+    /// The carrier's status of the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier_status: Option<String>,
+    /// Since when the carrier's account is proven not to hold the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_at_carrier: Option<Time>,
+    /// True: the number does not carry this installation's tags at the carrier any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untagged: bool,
     /// When Meta last onboarded the number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_onboarded_at: Option<String>,
-    /// When the router last received a webhook for the line.
+    /// When the router last received a webhook for the line; renewed once an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_webhook_at: Option<Time>,
 }

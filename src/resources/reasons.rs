@@ -110,6 +110,14 @@ reasons! {
     PinMismatch, Engineer, "Meta knows another PIN for this number; it is never guessed";
     Registered, Nobody, "the line is registered at the Cloud API";
     LineNotConnected, Management, "Meta says that the line is not connected, although it was registered";
+    WebhookOverridden, Engineer, "Meta sends the line's webhooks to another URL than the router's, so nothing arrives";
+    NumberLost, Management, "the carrier's account does not hold the number any more, although it belonged to this line";
+    NumberUntagged, Engineer, "the number's tags were taken away at the carrier; without them it counts as nobody's once its object is gone";
+    NameDiffers, Engineer, "candidates see, or will see, another name than spec.displayName";
+    QualityLow, Management, "Meta rates the line's quality YELLOW or RED; what candidates block or report lowers it";
+    LimitLowered, Management, "Meta's messaging limit is lower than it was";
+    LineRestricted, Management, "Meta restricts the line (FLAGGED, RESTRICTED, RATE_LIMITED, or account mode SANDBOX); it still receives";
+    Recovered, Nobody, "what Degraded said is over; an event only";
     ProviderUnavailable, Nobody, "a provider can't be reached or fails; repeated with growing gaps";
     RateLimited, Nobody, "a provider asks to slow down; its waiting time is honoured";
     RefusedByProvider, Management, "a provider refuses in a way that only a person can settle; its words are in the message";

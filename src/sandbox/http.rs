@@ -217,6 +217,11 @@ impl Response {
     pub fn bytes(status: u16, content_type: &str, body: Bytes) -> Self {
         Self { status, headers: Vec::new(), content_type: content_type.to_owned(), body }
     }
+
+    /// A header by its lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod faults;
 pub mod http;
 pub mod journal;
 pub mod ledger;
+pub mod limits;
 pub mod meta;
 pub mod server;
 pub mod settings;
@@ -23,11 +24,14 @@ pub mod webhooks;
 pub mod world;
 
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod walk;
 
 pub use server::{Config, Running, start};
+pub use settings::Settings;
 
 /// The names of all operations, as the journal and the faults use them.
 pub fn operations() -> Vec<&'static str> {

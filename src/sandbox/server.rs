@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::faults::{Strike, When};
 use super::http::{self, Request, Response, pairs};
+use super::settings::Settings;
 use super::strike::{Carried, carry_out};
 use super::world::{Effect, World};
 use super::{call, control, journal, meta, telnyx, webhooks};
@@ -42,6 +43,8 @@ pub struct Config {
     pub seed: u64,
     /// Where each call is written down besides.
     pub journal: Option<std::fs::File>,
+    /// How the providers behave at first.
+    pub settings: Settings,
 }
 
 /// What all tasks share.
@@ -97,6 +100,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let origin = |listener: &TcpListener| listener.local_addr().map(|addr| format!("http://{addr}"));
 
     let mut world = World::new(config.seed, config.speed);
+    world.settings = config.settings;
     world.app_secret = config.app_secret;
     world.webhook_url = config.webhook_url;
     world.telnyx_origin = origin(&telnyx)?;

@@ -4,7 +4,7 @@ use hyper::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::http::{Request, pairs};
+use super::http::{Request, Response, pairs};
 use super::world::World;
 use super::{meta, telnyx};
 
@@ -12,12 +12,18 @@ use super::{meta, telnyx};
 pub struct Asked {
     pub world: World,
     pub now: Timestamp,
+    /// Bearer token of all requests.
+    pub key: String,
 }
 
 impl Asked {
     /// At speed 0.
     pub fn new() -> Self {
-        Self { world: World::new(7, 0.0), now: Timestamp::from_second(1_795_500_000).expect("a time") }
+        Self {
+            world: World::new(7, 0.0),
+            now: Timestamp::from_second(1_795_500_000).expect("a time"),
+            key: "key".to_owned(),
+        }
     }
 
     pub fn change(&mut self, settings: Value) {
@@ -29,29 +35,41 @@ impl Asked {
         self.world.advance(self.now);
     }
 
-    fn request(method: &str, path: &str, body: Value) -> Request {
+    fn request(&self, method: &str, path: &str, body: Value) -> Request {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         Request {
             method: method.into(),
             path: path.into(),
             query: pairs(query),
             headers: vec![
-                ("authorization".into(), "Bearer key".into()),
+                ("authorization".into(), format!("Bearer {}", self.key)),
                 ("content-type".into(), "application/json".into()),
             ],
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
         }
     }
 
-    pub fn telnyx(&mut self, method: &str, path: &str, body: Value) -> (u16, Value) {
+    /// Telnyx's answer with its headers.
+    pub fn telnyx_whole(&mut self, method: &str, path: &str, body: Value) -> Response {
         self.world.advance(self.now);
-        let answer = telnyx::answer(&mut self.world, &Self::request(method, path, body), self.now);
+        let request = self.request(method, path, body);
+        telnyx::answer(&mut self.world, &request, self.now)
+    }
+
+    /// Meta's answer with its headers.
+    pub fn meta_whole(&mut self, method: &str, path: &str, body: Value) -> Response {
+        self.world.advance(self.now);
+        let request = self.request(method, path, body);
+        meta::answer(&mut self.world, &request, self.now)
+    }
+
+    pub fn telnyx(&mut self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let answer = self.telnyx_whole(method, path, body);
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 
     pub fn meta(&mut self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        self.world.advance(self.now);
-        let answer = meta::answer(&mut self.world, &Self::request(method, path, body), self.now);
+        let answer = self.meta_whole(method, path, body);
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 

@@ -38,15 +38,15 @@ async fn webhook(State(peer): State<Peer>, headers: HeaderMap, body: Bytes) -> S
     StatusCode::OK
 }
 
-struct Walk {
-    running: Running,
+pub(super) struct Walk {
+    pub(super) running: Running,
     peer: Peer,
     peer_url: String,
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
 }
 
 impl Walk {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let peer = Peer::default();
         let app = axum::Router::new()
             .route("/capture.xml", get(|| async { ARMED }))
@@ -68,6 +68,7 @@ impl Walk {
             speed: 0.0,
             seed: 11,
             journal: None,
+            settings: super::settings::Settings::default(),
         })
         .await
         .expect("started");
@@ -81,7 +82,7 @@ impl Walk {
         (status, serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default())
     }
 
-    async fn telnyx(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(super) async fn telnyx(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}{path}", self.running.telnyx);
         let mut request = self.http.request(method.parse().expect("a method"), url).bearer_auth("key");
         if let Some(body) = body {
@@ -90,7 +91,7 @@ impl Walk {
         self.call(request).await
     }
 
-    async fn meta(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(super) async fn meta(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}/v25.0{path}", self.running.meta);
         let proof = hmac_hex(SECRET, b"token");
         let mut request = self.http.request(method.parse().expect("a method"), url).bearer_auth("token");
@@ -101,7 +102,7 @@ impl Walk {
         self.call(request).await
     }
 
-    async fn control(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(super) async fn control(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}{path}", self.running.control);
         let mut request = self.http.request(method.parse().expect("a method"), url);
         if let Some(body) = body {
@@ -111,7 +112,7 @@ impl Walk {
     }
 
     /// Asks until the list in `data` is not empty.
-    async fn first(&self, path: &str) -> Value {
+    pub(super) async fn first(&self, path: &str) -> Value {
         let until = Instant::now() + Duration::from_secs(10);
         loop {
             let (_, answer) = self.telnyx("GET", path, None).await;
@@ -123,7 +124,7 @@ impl Walk {
         }
     }
 
-    async fn application(&self, document: &str) -> String {
+    pub(super) async fn application(&self, document: &str) -> String {
         let body = json!({"friendly_name": document, "voice_url": format!("{}/{document}", self.peer_url), "voice_method": "get"});
         let (status, answer) = self.telnyx("POST", "/texml_applications", Some(body)).await;
         assert_eq!(status, 201, "{answer}");
@@ -131,7 +132,7 @@ impl Walk {
     }
 
     /// Buys a number; returns the number and its id.
-    async fn bought(&self) -> (String, String) {
+    pub(super) async fn bought(&self) -> (String, String) {
         let search =
             "/available_phone_numbers?filter[country_code]=MA&filter[phone_number_type]=mobile&filter[limit]=1";
         let offer = self.first(search).await;
@@ -143,7 +144,7 @@ impl Walk {
         (number, owned["id"].as_str().expect("an id").to_owned())
     }
 
-    async fn line(&self, number: &str) -> String {
+    pub(super) async fn line(&self, number: &str) -> String {
         let body = json!({"cc": "212", "phone_number": &number[4..], "verified_name": "Atlas by Recruto"});
         let (status, answer) = self.meta("POST", "/104/phone_numbers", Some(body)).await;
         assert_eq!(status, 200, "{answer}");

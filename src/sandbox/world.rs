@@ -15,6 +15,7 @@ use super::faults::Faults;
 use super::http::{Request, Response};
 use super::journal::Journal;
 use super::ledger::Ledger;
+use super::limits::Limits;
 use super::settings::Settings;
 use super::{meta, telnyx};
 
@@ -34,6 +35,8 @@ pub struct World {
     pub ledger: Ledger,
     /// What was asked.
     pub journal: Journal,
+    /// Rate limits, and calls by account.
+    pub limits: Limits,
     /// Planted faults.
     pub faults: Faults,
     /// What has to happen outside.
@@ -47,7 +50,6 @@ pub struct World {
     /// How far the sandbox's clock is ahead of the machine's.
     pub ahead: SignedDuration,
     counters: BTreeMap<&'static str, u64>,
-    buckets: BTreeMap<&'static str, (i64, u32)>,
 }
 
 /// Something the server has to do after a handler.
@@ -83,6 +85,7 @@ impl World {
             meta: meta::Graph::default(),
             ledger: Ledger::default(),
             journal: Journal::default(),
+            limits: Limits::default(),
             faults: Faults::default(),
             outbox: Vec::new(),
             app_secret: None,
@@ -90,7 +93,6 @@ impl World {
             telnyx_origin: "http://127.0.0.1:4010".to_owned(),
             ahead: SignedDuration::ZERO,
             counters: BTreeMap::new(),
-            buckets: BTreeMap::new(),
         }
     }
 
@@ -138,18 +140,8 @@ impl World {
 
     /// Makes true what time has made true.
     pub fn advance(&mut self, now: Timestamp) {
-        telnyx::orders::advance(self, now);
+        telnyx::fulfilment::advance(self, now);
         meta::names::advance(self, now);
-    }
-
-    /// Whether one more request fits into this second.
-    pub fn within_rate(&mut self, provider: &'static str, limit: u32, now: Timestamp) -> bool {
-        let bucket = self.buckets.entry(provider).or_insert((0, 0));
-        if bucket.0 != now.as_second() {
-            *bucket = (now.as_second(), 0);
-        }
-        bucket.1 += 1;
-        limit == 0 || bucket.1 <= limit
     }
 }
 

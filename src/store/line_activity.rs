@@ -1,5 +1,8 @@
 //! When each line was last heard of by a webhook: the controller tells from it that a line has fallen silent.
 
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
 use jiff::Timestamp;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::{Collection, Database};
@@ -40,5 +43,17 @@ impl LineActivity {
         let found = self.lines.find_one(doc! { "_id": line.as_str() }).await.map_err(driver)?;
         let at: Option<DateTime> = found.and_then(|document| document.get_datetime("last_webhook_at").ok().copied());
         Ok(at.map(bson_time::from_bson))
+    }
+
+    /// When these lines were last heard of, in one query; those never heard of are left out.
+    pub async fn last_of(&self, lines: &[PhoneNumberId]) -> Result<HashMap<PhoneNumberId, Timestamp>, StoreError> {
+        let ids: Vec<&str> = lines.iter().map(PhoneNumberId::as_str).collect();
+        let cursor = self.lines.find(doc! { "_id": { "$in": ids } }).await.map_err(driver)?;
+        let documents: Vec<Document> = cursor.try_collect().await.map_err(driver)?;
+        let entry = |document: Document| {
+            let id = document.get_str("_id").ok()?.parse().ok()?;
+            Some((id, bson_time::from_bson(*document.get_datetime("last_webhook_at").ok()?)))
+        };
+        Ok(documents.into_iter().filter_map(entry).collect())
     }
 }

@@ -54,6 +54,8 @@ impl Client {
             match self.transport().json(Request::get(CALL, &path).query("fields", fields.clone())).await {
                 Ok(number) => return Ok(Some(number)),
                 Err(error) if error.is(Reason::NotFound) => return Ok(None),
+                // Every number has one: the id is something else's.
+                Err(error) if error.message.contains("nonexisting field (display_phone_number)") => return Ok(None),
                 Err(error) if drop_unknown_field(&mut fields, &error) => {}
                 Err(error) => return Err(error),
             }

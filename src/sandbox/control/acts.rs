@@ -53,7 +53,7 @@ pub async fn decide_order(State(shared): State<Arc<Shared>>, Path(id): Path<Stri
         return Err(Refused::bad("status must be success, failure or cancelled"));
     }
     let (mut world, now) = shared.world();
-    if telnyx::orders::decide(&mut world, &id, &decision.status, now) {
+    if telnyx::fulfilment::decide(&mut world, &id, &decision.status, now) {
         Ok(Json(json!({"id": id, "status": decision.status})))
     } else {
         Err(Refused::missing(format!("there is no pending order {id}: the journal shows the ids of orders")))

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Refused, parse};
 use crate::sandbox::http::digits;
-use crate::sandbox::meta::numbers::Line;
+use crate::sandbox::meta::line::Line;
 use crate::sandbox::server::Shared;
 use crate::sandbox::webhooks::{Outcome, Post, Signature, send, url_of};
 use crate::sandbox::world::World;

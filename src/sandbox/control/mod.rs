@@ -3,6 +3,7 @@
 //! Not part of either provider's API. Everything is JSON; what it takes and answers is written down in docs/sandbox.md.
 
 mod acts;
+mod lines;
 mod messages;
 mod numbers;
 mod views;
@@ -27,9 +28,11 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/webhook-raw", post(messages::raw))
         .route("/calls", post(acts::call))
         .route("/ledger", get(views::ledger))
+        .route("/limits", get(views::limits))
         .route("/journal", get(views::journal))
         .route("/codes", get(views::codes))
-        .route("/numbers", get(numbers::list))
+        .route("/numbers", get(numbers::list).post(lines::change))
+        .route("/lines", post(lines::create))
         .route("/numbers/{number}", post(numbers::change))
         .route("/existing-numbers", post(numbers::existing))
         .route("/recordings", get(views::recordings))

@@ -1,6 +1,6 @@
 //! Both sides of every number at once, numbers bought by hand, and changes by hand.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,24 +12,40 @@ use serde_json::{Value, json};
 use super::{Answer, Refused, parse};
 use crate::domain::E164;
 use crate::sandbox::http::digits;
+use crate::sandbox::meta::line::Line;
 use crate::sandbox::server::Shared;
 use crate::sandbox::telnyx::numbers::Number;
 use crate::sandbox::telnyx::search::Offer;
 use crate::sandbox::world::World;
 
+/// The number in the Telnyx account, by its digits; bought again after it was given back, the newest counts.
+pub(super) fn find_carried(world: &World, number: &str) -> Option<usize> {
+    let there = |n: &Number| n.deleted_at.is_none() && n.e164.strip_prefix('+') == Some(number);
+    world.telnyx.numbers.iter().rposition(there)
+}
+
+/// The line of a WABA, by its digits or id.
+pub(super) fn find_line(world: &World, number: &str) -> Option<usize> {
+    world.meta.lines.iter().rposition(|line| line.digits == number || line.id == number)
+}
+
 /// GET /numbers
 pub async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let (world, _) = shared.world();
-    let carried = world.telnyx.numbers.iter().map(|number| digits(&number.e164));
-    let all: BTreeSet<String> = carried.chain(world.meta.lines.iter().map(|line| line.digits.clone())).collect();
-    let views: Vec<Value> = all.iter().map(|number| view(&world, number)).collect();
+    // One pass over each side: a thousand numbers are looked at by tests all the time.
+    let mut all: BTreeMap<&str, (Option<&Number>, Option<&Line>)> = BTreeMap::new();
+    for number in &world.telnyx.numbers {
+        all.entry(number.e164.trim_start_matches('+')).or_default().0 = Some(number);
+    }
+    for line in &world.meta.lines {
+        all.entry(&line.digits).or_default().1 = Some(line);
+    }
+    let views: Vec<Value> =
+        all.into_iter().map(|(number, (carried, line))| view(&world, number, carried, line)).collect();
     Json(json!({ "numbers": views }))
 }
 
-fn view(world: &World, number: &str) -> Value {
-    // Bought again after it was given back: the newest counts.
-    let carried = world.telnyx.numbers.iter().rev().find(|n| digits(&n.e164) == number);
-    let line = world.meta.lines.iter().rev().find(|line| line.digits == number);
+fn view(world: &World, number: &str, carried: Option<&Number>, line: Option<&Line>) -> Value {
     let app = carried
         .and_then(|n| n.connection.as_ref())
         .and_then(|id| world.telnyx.applications.iter().find(|app| app.id == *id));
@@ -88,9 +104,10 @@ pub async fn existing(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer 
     Ok(Json(json!({"id": id, "phone_number": e164.as_str()})))
 }
 
+/// What is to change.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Change {
+pub(super) struct Change {
     telnyx: Option<CarrierChange>,
     meta: Option<LineChange>,
 }
@@ -121,16 +138,23 @@ struct LineChange {
     remove: bool,
 }
 
-/// POST /numbers/{number}: what a person could change in a portal, or a provider by itself.
-pub async fn change(State(shared): State<Arc<Shared>>, Path(number): Path<String>, body: Bytes) -> Answer {
-    let change: Change = parse(&body)?;
-    let wanted = digits(&number);
-    let (mut world, _) = shared.world();
-    if let Some(change) = change.telnyx {
-        let found = world.telnyx.numbers.iter().position(|n| n.deleted_at.is_none() && digits(&n.e164) == wanted);
-        let place = found.ok_or_else(|| {
-            Refused::missing(format!("{number} is not in the Telnyx account: GET /numbers lists what is"))
-        })?;
+impl Change {
+    /// Refuses a change of what is not there.
+    pub(super) fn possible(&self, world: &World, wanted: &str) -> Result<(), Refused> {
+        if self.telnyx.is_some() && find_carried(world, wanted).is_none() {
+            return Err(Refused::missing(format!("{wanted} is not in the Telnyx account: GET /numbers lists what is")));
+        }
+        if self.meta.is_some() && find_line(world, wanted).is_none() {
+            return Err(Refused::missing(format!("{wanted} is in no WABA: GET /numbers lists what is")));
+        }
+        Ok(())
+    }
+}
+
+/// Carries out a change that is possible.
+pub(super) fn apply(world: &mut World, wanted: &str, change: Change) -> Result<(), Refused> {
+    change.possible(world, wanted)?;
+    if let (Some(change), Some(place)) = (change.telnyx, find_carried(world, wanted)) {
         if change.remove {
             world.telnyx.numbers.remove(place);
         } else {
@@ -141,10 +165,7 @@ pub async fn change(State(shared): State<Arc<Shared>>, Path(number): Path<String
             n.connection = change.connection_id.or(n.connection.take()).filter(|id| !id.is_empty());
         }
     }
-    if let Some(change) = change.meta {
-        let found = world.meta.lines.iter().position(|line| line.digits == wanted || line.id == wanted);
-        let place =
-            found.ok_or_else(|| Refused::missing(format!("{number} is in no WABA: GET /numbers lists what is")))?;
+    if let (Some(change), Some(place)) = (change.meta, find_line(world, wanted)) {
         if change.remove {
             world.meta.lines.remove(place);
         } else {
@@ -159,7 +180,18 @@ pub async fn change(State(shared): State<Arc<Shared>>, Path(number): Path<String
             line.override_uri = change.override_callback_uri.or(line.override_uri.take()).filter(|uri| !uri.is_empty());
         }
     }
-    Ok(Json(view(&world, &wanted)))
+    Ok(())
+}
+
+/// POST /numbers/{number}: what a person could change in a portal, or a provider by itself.
+pub async fn change(State(shared): State<Arc<Shared>>, Path(number): Path<String>, body: Bytes) -> Answer {
+    let change: Change = parse(&body)?;
+    let wanted = digits(&number);
+    let (mut world, _) = shared.world();
+    apply(&mut world, &wanted, change)?;
+    let carried = world.telnyx.numbers.iter().rev().find(|n| n.e164.strip_prefix('+') == Some(wanted.as_str()));
+    let line = find_line(&world, &wanted).and_then(|place| world.meta.lines.get(place));
+    Ok(Json(view(&world, &wanted, carried, line)))
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

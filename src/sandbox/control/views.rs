@@ -19,9 +19,9 @@ pub async fn index(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({
         "now": now, "speed": world.speed, "webhook_url": world.webhook_url,
         "get": ["/ledger", "/journal?after=N&operation=NAME&full=1", "/codes?to=NUMBER", "/numbers", "/recordings",
-                "/faults", "/faults/{id}", "/settings"],
-        "post": ["/messages", "/statuses", "/webhook-raw", "/calls", "/existing-numbers", "/numbers/{number}",
-                 "/orders/{id}", "/faults", "/faults/{id}/release", "/settings", "/clock"],
+                "/limits", "/faults", "/faults/{id}", "/settings"],
+        "post": ["/messages", "/statuses", "/webhook-raw", "/calls", "/existing-numbers", "/lines", "/numbers",
+                 "/numbers/{number}", "/orders/{id}", "/faults", "/faults/{id}/release", "/settings", "/clock"],
         "delete": ["/faults", "/faults/{id}"],
         "operations": crate::sandbox::operations(),
     }))
@@ -35,6 +35,11 @@ pub async fn ledger(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "entries": world.ledger.entries(), "orders": orders, "upfront_usd": world.ledger.upfront().to_string(),
         "monthly_usd": world.ledger.monthly().to_string(),
     }))
+}
+
+/// GET /limits: calls accepted and refused by account.
+pub async fn limits(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(shared.world().0.limits.list())
 }
 
 /// Query of GET /journal.

@@ -102,8 +102,13 @@ pub fn unknown_path(path: &str) -> Response {
     Refusal::new(2500, &format!("Unknown path components: {path}")).answer()
 }
 
-/// 80008 with HTTP 429.
-pub fn too_many_calls() -> Response {
+/// 80008 or 80007: the app on this WABA.
+pub fn too_many_on_waba(code: u32, status: u16) -> Response {
     let text = "There have been too many calls to this WhatsApp Business account. Wait a bit and try again.";
-    Refusal::new(80008, text).status(429).answer()
+    Refusal::new(code, text).status(status).answer()
+}
+
+/// 4: the app on everything.
+pub fn too_many_of_app(status: u16) -> Response {
+    Refusal::new(4, "Application request limit reached").status(status).answer()
 }

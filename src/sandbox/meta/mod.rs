@@ -4,10 +4,15 @@
 //! it was declared unknown: a WABA or a business comes to exist when it is first named. Handlers live in the files
 //! beside this one and only change the world they are given.
 
+pub mod changes;
 pub mod errors;
 pub mod fields;
+pub mod line;
 pub mod names;
 pub mod numbers;
+#[cfg(test)]
+mod numbers_tests;
+pub mod pace;
 pub mod profile;
 pub mod registration;
 pub mod tokens;
@@ -24,14 +29,14 @@ use super::world::{Answer, Ctx, Handler, Route, World, find};
 #[derive(Default)]
 pub struct Graph {
     /// All numbers of all WABAs.
-    pub lines: Vec<numbers::Line>,
+    pub lines: Vec<line::Line>,
     /// WABAs that were named so far.
     pub wabas: std::collections::BTreeMap<String, wabas::Waba>,
 }
 
 impl Graph {
     /// A number by its id.
-    pub fn line(&self, id: &str) -> Option<&numbers::Line> {
+    pub fn line(&self, id: &str) -> Option<&line::Line> {
         self.lines.iter().find(|line| line.id == id)
     }
 
@@ -58,7 +63,7 @@ pub const ROUTES: &[Route] = &[
     r("GET", "{number}/whatsapp_business_profile", "meta.get_profile", profile::get),
     r("POST", "{number}/whatsapp_business_profile", "meta.update_profile", profile::update),
     r("GET", "{number}", "meta.get_number", numbers::get),
-    r("POST", "{number}", "meta.update_number", numbers::update),
+    r("POST", "{number}", "meta.update_number", changes::update),
     r("GET", "{waba}", "meta.get_waba", wabas::get),
     r("GET", "{business}", "meta.get_business", wabas::get_business),
 ];
@@ -108,10 +113,11 @@ fn is_version(text: &str) -> bool {
 pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
     let (_, route, params) = route(world, req);
     let ctx = Ctx { req, params: &params, now };
+    let mut usage = Vec::new();
     let result = tokens::authorise(world, req)
         .and_then(|()| {
-            let limit = world.settings.meta.requests_per_second;
-            if world.within_rate("meta", limit, now) { Ok(()) } else { Err(errors::too_many_calls()) }
+            let waba = route.zip(params.first()).and_then(|(route, id)| pace::waba_of(world, route.path, id));
+            pace::admit(world, req, waba, now, &mut usage)
         })
         .and_then(|()| match (route, params.first()) {
             (Some(_), Some(id)) if is_unknown(world, id) => Err(errors::no_such_object(id)),
@@ -120,10 +126,8 @@ pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
         });
     let mut response = result.unwrap_or_else(|refused| refused);
     let trace = world.numeric(16, "meta.trace");
-    response.headers.extend([
-        ("x-fb-trace-id".to_owned(), trace),
-        ("x-app-usage".to_owned(), r#"{"call_count":1,"total_cputime":1,"total_time":1}"#.to_owned()),
-    ]);
+    response.headers.push(("x-fb-trace-id".to_owned(), trace));
+    response.headers.extend(usage);
     response
 }
 

@@ -5,7 +5,7 @@
 //! provisioned, is 100/2388001. Deregistering keeps slot, PIN and verification.
 
 use super::errors::{self, Refusal};
-use super::{in_window, names, numbers, success, text};
+use super::{changes, in_window, names, success, text};
 use crate::sandbox::http::{Response, digits};
 use crate::sandbox::world::{Answer, Ctx, World};
 
@@ -27,7 +27,7 @@ pub fn register(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         return Err(errors::invalid("Param messaging_product must be one of {WHATSAPP}"));
     }
     let pin = text(&params, "pin").unwrap_or_default();
-    if !numbers::is_six_digits(&pin) {
+    if !changes::is_six_digits(&pin) {
         return Err(errors::invalid("Param pin must be 6 digits"));
     }
     let settings = world.settings.meta.clone();

@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::errors::{self, Refusal};
-use super::{in_window, numbers, success, text};
+use super::{changes, in_window, success, text};
 use crate::sandbox::speech::Speech;
 use crate::sandbox::world::{Answer, Ctx, Effect, Ring, World};
 
@@ -99,7 +99,7 @@ pub fn request_code(world: &mut World, ctx: &Ctx<'_>) -> Answer {
 pub fn verify_code(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let place = world.meta.position(ctx.param(0))?;
     let given = text(&ctx.req.params(), "code").unwrap_or_default();
-    if !numbers::is_six_digits(&given) {
+    if !changes::is_six_digits(&given) {
         return Err(errors::invalid("Param code must match ^[0-9]{6}$"));
     }
     let line = &mut world.meta.lines[place];

@@ -48,14 +48,7 @@ pub fn missing(name: &str) -> Response {
     )
 }
 
-/// 429, 10011 with the rate limit's headers.
-pub fn too_many(limit: u32) -> Response {
-    let mut response =
-        refuse(429, "10011", "Too many requests", "You have exceeded the maximum number of allowed requests.");
-    response.headers.extend([
-        ("x-ratelimit-limit".to_owned(), limit.to_string()),
-        ("x-ratelimit-remaining".to_owned(), "0".to_owned()),
-        ("x-ratelimit-reset".to_owned(), "1".to_owned()),
-    ]);
-    response
+/// 429, 10011.
+pub fn too_many() -> Response {
+    refuse(429, "10011", "Too many requests", "You have exceeded the maximum number of allowed requests.")
 }

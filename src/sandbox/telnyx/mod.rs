@@ -8,8 +8,13 @@ pub mod applications;
 pub mod audio;
 pub mod calls;
 pub mod errors;
+pub mod fulfilment;
 pub mod numbers;
+pub mod ordering;
 pub mod orders;
+#[cfg(test)]
+mod orders_tests;
+pub mod pace;
 pub mod recordings;
 pub mod search;
 pub mod sub_orders;
@@ -45,7 +50,7 @@ pub const ROUTES: &[Route] = &[
     r("GET", "country_coverage/countries/{country}", "telnyx.get_coverage", search::get_coverage),
     r("GET", "available_phone_numbers", "telnyx.search_numbers", search::search),
     r("GET", "regulatory_requirements", "telnyx.list_requirements", sub_orders::requirements),
-    r("POST", "number_orders", "telnyx.create_number_order", orders::create),
+    r("POST", "number_orders", "telnyx.create_number_order", ordering::create),
     r("GET", "number_orders", "telnyx.list_number_orders", orders::list),
     r("GET", "number_orders/{id}", "telnyx.get_number_order", orders::get),
     r("PATCH", "number_orders/{id}", "telnyx.update_number_order", orders::update),
@@ -102,11 +107,11 @@ pub fn route(req: &Request) -> (&'static str, Option<&'static Route>, Vec<String
 pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
     let (_, route, params) = route(req);
     let ctx = Ctx { req, params: &params, now };
-    let result = authorise(world, req, route.is_some_and(|route| route.operation == DOWNLOAD))
-        .and_then(|()| {
-            let limit = world.settings.telnyx.requests_per_second;
-            if world.within_rate("telnyx", limit, now) { Ok(()) } else { Err(errors::too_many(limit)) }
-        })
+    let signed_link = route.is_some_and(|route| route.operation == DOWNLOAD);
+    let mut rate = Vec::new();
+    let result = authorise(world, req, signed_link)
+        // A download is answered by a file store, which counts nothing.
+        .and_then(|()| if signed_link { Ok(()) } else { pace::admit(world, req, now, &mut rate) })
         .and_then(|()| match route {
             Some(route) => (route.handler)(world, &ctx),
             None => Err(errors::not_found("The requested resource or URL could not be found.")),
@@ -114,6 +119,7 @@ pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
     let mut response = result.unwrap_or_else(|refused| refused);
     let id = world.uuid("telnyx.request");
     response.headers.push(("x-request-id".to_owned(), id));
+    response.headers.extend(rate);
     response
 }
 

@@ -6,7 +6,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::orders::{Order, due, position};
+use super::fulfilment::due;
+use super::orders::{Order, position};
 use super::{data, errors, object, page};
 use crate::sandbox::http::Response;
 use crate::sandbox::world::{Answer, Ctx, World};
