@@ -51,6 +51,7 @@ fn pending() -> Progress {
 /// Records the intent and adds the number.
 async fn add(pass: &mut Pass<'_>, number: &E164, attempt: i32) -> StepResult {
     let (started, started_at) = (pass.ctx.clock.monotonic(), Time(pass.ctx.clock.now()));
+    let before = pass.status().link;
     // Lost before this: nothing was added. Lost after it: the list is read for two minutes before another try.
     pass.intend(&pending(), |status| {
         status.link = Some(LinkStatus { phase: LinkPhase::Intended, started_at, attempt });
@@ -60,7 +61,8 @@ async fn add(pass: &mut Pass<'_>, number: &E164, attempt: i32) -> StepResult {
         return Ok(Outcome::wait(pending(), pass.ctx.policy.link_poll()));
     }
     let name = pass.spec.display_name.clone();
-    let result = pass.account.meta.create_phone_number(&pass.account.waba, number, &name).await;
+    let meta = pass.account.meta.not_after(pass.good_until(started));
+    let result = meta.create_phone_number(&pass.account.waba, number, &name).await;
     pass.account.forget_waba_numbers();
     match result {
         Ok(_) => Ok(Outcome::wait(pending(), Duration::ZERO)),
@@ -73,6 +75,10 @@ async fn add(pass: &mut Pass<'_>, number: &E164, attempt: i32) -> StepResult {
             };
             let message = format!("{}: {}; tried again by itself", error.provider_text(), error.what_to_do);
             Ok(Outcome::wait(Progress::stalled(Step::Link, reason, message), pass.ctx.policy.link_grace()))
+        }
+        Err(error) if error.was_not_sent() => {
+            pass.intend(&pending(), |status| status.link = before).await?;
+            Err(error.into())
         }
         Err(error) if error.class == ErrorClass::Unknown => {
             tracing::info!(line = %pass.spec.name, error = %error, "whether Meta added the number is looked up");

@@ -55,6 +55,11 @@ impl Pass<'_> {
         late
     }
 
+    /// Until when the call of an intent may be made that was about to be written at `started`.
+    pub fn good_until(&self, started: Instant) -> Instant {
+        started + PolicyTime::ORDER_WINDOW
+    }
+
     /// What a person was told to do about this step, as long as nothing was tried since.
     pub fn standing(&self, step: Step) -> Option<Progress> {
         standing(&self.status(), step)

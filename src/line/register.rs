@@ -73,6 +73,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         Err(outcome) => return Ok(outcome),
     };
     let (policy, started) = (pass.ctx.policy, pass.ctx.clock.monotonic());
+    let before = pass.status().registration;
     // Lost before this: nothing was called. Lost after it: the number is read first.
     pass.intend(&registering(), |status| {
         let registration = status.registration.get_or_insert_with(RegistrationStatus::default);
@@ -82,10 +83,14 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     if pass.too_late(started) {
         return Ok(Outcome::wait(registering(), poll));
     }
-    let result = pass.account.meta.register(&entry.id, &pin).await;
+    let result = pass.account.meta.not_after(pass.good_until(started)).register(&entry.id, &pin).await;
     pass.account.forget_waba_numbers();
     match result {
         Ok(()) => Ok(Outcome::wait(registering(), Duration::ZERO)),
+        Err(error) if error.was_not_sent() => {
+            pass.intend(&registering(), |status| status.registration = before).await?;
+            Err(error.into())
+        }
         Err(error) => refused(pass, error).await,
     }
 }

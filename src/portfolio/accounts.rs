@@ -225,7 +225,8 @@ impl Accounts {
             &credentials.app_secret,
             AppId::parse(spec.meta.app_id.clone())?,
             &self.http,
-        )?;
+        )?
+        .of_waba(&WabaId::parse(spec.meta.waba_id.clone())?);
         Ok(Arc::new(Account {
             owner: OwnerId::parse(spec.owner_id.clone())?,
             cluster: cluster.clone(),

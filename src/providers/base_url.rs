@@ -37,6 +37,11 @@ impl BaseUrl {
         self.local
     }
 
+    /// Host and port: which installation of the provider it is.
+    pub(crate) fn authority(&self) -> String {
+        self.url.authority().to_owned()
+    }
+
     /// The URL of a path below the base; each segment is encoded, so an id can't leave its place.
     pub(crate) fn join(&self, segments: &[&str]) -> Url {
         let mut url = self.url.clone();

@@ -143,6 +143,12 @@ impl ProviderError {
         self.reason == reason
     }
 
+    /// True if the transport held the call back: its turn below the account's limit would have come too late. Nothing
+    /// happened at the provider, whatever the call would have done.
+    pub fn was_not_sent(&self) -> bool {
+        self.reason == Reason::RateLimited && self.http_status.is_none()
+    }
+
     /// Provider's text and code, for a condition's message: `Meta: Two step verification PIN Mismatch (133005)`.
     pub fn provider_text(&self) -> String {
         let mut text = format!("{}: {}", self.provider, self.message);

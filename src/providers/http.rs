@@ -1,12 +1,13 @@
 //! The process's HTTP connections and what metrics hear of each attempt.
 //!
-//! Redirects are never followed, since the token would go with them; nothing is repeated below us; plain http never goes
+//! Holds the accounts' buckets too, so that all clients made from one `Http` share them. Redirects are never followed, since the token would go with them; nothing is repeated below us; plain http never goes
 //! through a proxy.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Provider;
+use super::pace::Paces;
 
 /// A connection stands within this time, or not at all.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,9 +21,11 @@ pub struct ProviderCall {
     pub operation: &'static str,
     /// 1 for the first attempt.
     pub attempt: u32,
-    /// From sending to the end of the answer.
+    /// From sending to the end of the answer; zero if nothing was sent.
     pub duration: Duration,
-    /// `ok` or the error's class.
+    /// Held back before that, to stay below the account's limit.
+    pub waited: Duration,
+    /// `ok`, the error's class, or `held_back`: its turn would have come too late, so nothing was sent.
     pub outcome: &'static str,
     /// HTTP status, if there was an answer.
     pub http_status: Option<u16>,
@@ -45,6 +48,8 @@ pub struct Http {
     pub(crate) proxied: reqwest::Client,
     pub(crate) direct: reqwest::Client,
     pub(crate) hook: Option<CallHook>,
+    /// Shared by all clients of one account.
+    pub(crate) paces: Arc<Paces>,
 }
 
 impl Http {
@@ -64,6 +69,7 @@ impl Http {
             proxied: builder().build().map_err(setup)?,
             direct: builder().no_proxy().build().map_err(setup)?,
             hook: None,
+            paces: Arc::default(),
         })
     }
 

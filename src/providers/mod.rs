@@ -1,8 +1,9 @@
 //! Telnyx and Meta: the one place where HTTP becomes typed results and error classes.
 //!
 //! `transport` is below both and knows neither: time-outs, bounds, redirects, repeats. `telnyx` and `meta` hold one
-//! client each, and each one table of error codes (`errors.rs`). `error` and `reason` are what callers match on.
-//! Nothing here decides what to do next, counts budgets or sleeps for a provider; that is the caller's.
+//! client each, and each one table of error codes (`errors.rs`). `error` and `reason` are what callers match on. `pace`
+//! holds a call back for seconds, to stay below the account's limit. Nothing here decides what to do next or counts
+//! budgets; that is the caller's.
 
 #[macro_use]
 mod open_enum;
@@ -12,9 +13,11 @@ mod classify;
 mod clean;
 mod document;
 pub mod error;
+mod exchange;
 pub mod http;
 mod lenient;
 pub mod meta;
+mod pace;
 pub mod reason;
 mod refusal;
 mod request;

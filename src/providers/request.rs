@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::error::Effect;
+use super::pace::Endpoints;
 
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 const MIB: usize = 1024 * 1024;
@@ -18,11 +19,12 @@ pub(crate) struct Operation {
     pub(crate) effect: Effect,
     pub(crate) timeout: Duration,
     pub(crate) max_bytes: usize,
+    pub(crate) endpoints: Endpoints,
 }
 
 impl Operation {
     pub(crate) const fn read(name: &'static str) -> Self {
-        Self { name, effect: Effect::Read, timeout: TOTAL_TIMEOUT, max_bytes: MIB }
+        Self { name, effect: Effect::Read, timeout: TOTAL_TIMEOUT, max_bytes: MIB, endpoints: Endpoints::Common }
     }
 
     /// A read of a list, which may be larger.
@@ -37,6 +39,12 @@ impl Operation {
 
     pub(crate) const fn write(name: &'static str) -> Self {
         Self { effect: Effect::Write, ..Self::read(name) }
+    }
+
+    /// For calls that have a limit of their own.
+    pub(crate) const fn of(mut self, endpoints: Endpoints) -> Self {
+        self.endpoints = endpoints;
+        self
     }
 
     /// Meta: register takes over 15 s at times.

@@ -1,8 +1,8 @@
-//! One way to talk HTTP, below both providers: time-outs, bounded answers, no redirects, repeats of reads only.
+//! One way to talk HTTP, below both providers: a turn in the account's bucket, one total time-out, repeats of reads only.
 //!
 //! What leaves this file is either the body of a 2xx or a [`ProviderError`]. A write is sent at most once, whatever
-//! happens. URLs with their query, bodies and tokens reach neither logs nor errors. Budgets and buckets per account do not
-//! exist yet; `Transport::attempt` is where a request would wait for one and where an answer's usage would feed it.
+//! happens, and never after the moment that its caller named. URLs with their query, bodies and tokens reach neither logs
+//! nor errors. How one request goes out and what its answer is decides `exchange`; when it may go, `pace`.
 
 use std::time::{Duration, Instant};
 
@@ -13,30 +13,34 @@ use serde::de::DeserializeOwned;
 use super::base_url::BaseUrl;
 use super::classify::Class;
 use super::clean;
-use super::error::{Effect, ProviderError};
+use super::error::{Effect, ErrorClass, Provider, ProviderError};
+use super::exchange::{Failure, Seen};
 use super::http::{CONNECT_TIMEOUT, Http, ProviderCall};
+use super::pace::{self, Endpoints, Key, Refusal};
 use super::reason::Reason;
 use super::refusal::{self, Dialect};
-use super::request::{Body, Operation, Request};
+use super::request::{Operation, Request};
 
 /// How often a read is repeated at most.
 const REPEATS: u32 = 2;
+/// A provider that asks for a longer pause gets it from the caller, who holds no connection meanwhile.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The connection to one account.
+#[derive(Clone)]
 pub(crate) struct Transport {
-    http: Http,
-    base: BaseUrl,
-    dialect: &'static Dialect,
-    bearer: SecretString,
+    pub(super) http: Http,
+    pub(super) base: BaseUrl,
+    pub(super) dialect: &'static Dialect,
+    pub(super) bearer: SecretString,
     /// Sent with each request, e.g. `appsecret_proof`.
-    query: Vec<(&'static str, SecretString)>,
+    pub(super) query: Vec<(&'static str, SecretString)>,
     secrets: Vec<SecretString>,
-}
-
-/// An answer that arrived, or why none did.
-enum Attempt {
-    Ok(Vec<u8>),
-    Failed { error: ProviderError, repeat: bool },
+    /// Whose limits its calls count in.
+    account: u64,
+    /// Meta: the WhatsApp account, if it is known.
+    scope: String,
+    not_after: Option<Instant>,
 }
 
 impl Transport {
@@ -51,7 +55,39 @@ impl Transport {
         let mut secrets = more_secrets;
         secrets.push(bearer.clone());
         secrets.extend(query.iter().map(|(_, value)| value.clone()));
-        Self { http: http.clone(), base, dialect, bearer, query, secrets }
+        let transport = Self {
+            http: http.clone(),
+            base,
+            dialect,
+            bearer,
+            query,
+            secrets,
+            account: 0,
+            scope: String::new(),
+            not_after: None,
+        };
+        let key = transport.bearer.clone();
+        transport.of_account(key.expose_secret())
+    }
+
+    /// With limits shared by all clients for this account; at first it is told by the bearer.
+    pub(crate) fn of_account(mut self, account: &str) -> Self {
+        let authority = self.base.authority();
+        self.account = self.http.paces.fingerprint(&[&authority, account]);
+        self
+    }
+
+    /// With the limits of this WhatsApp account.
+    pub(crate) fn of_scope(mut self, scope: &str) -> Self {
+        scope.clone_into(&mut self.scope);
+        self
+    }
+
+    /// Sends no effect after this moment, neither after a wait in a bucket nor after a pause of the process: whoever has
+    /// recorded an intent may act on it for a short time only.
+    pub(crate) fn not_after(mut self, moment: Instant) -> Self {
+        self.not_after = Some(moment);
+        self
     }
 
     /// Sends and reads the JSON of the answer.
@@ -64,158 +100,134 @@ impl Transport {
         })
     }
 
-    /// Sends; the body of a 2xx. Reads are repeated after connection errors and 5xx, within one total time-out.
+    /// Sends; the body of a 2xx. Reads are repeated after connection errors, 5xx and 429, within one total time-out.
     pub(crate) async fn send(&self, request: Request<'_>) -> Result<Vec<u8>, ProviderError> {
         let deadline = Instant::now() + request.operation.timeout;
-        let mut number = 1;
-        loop {
-            match self.attempt(&request, number, deadline).await {
-                Attempt::Ok(body) => return Ok(body),
-                Attempt::Failed { error, repeat } => {
-                    let pause = Duration::from_millis(rand::rng().random_range(100..400) * u64::from(number));
-                    let time_left = Instant::now() + pause + CONNECT_TIMEOUT < deadline;
-                    if !(repeat && request.operation.effect == Effect::Read && number <= REPEATS && time_left) {
-                        return Err(error);
-                    }
-                    tokio::time::sleep(pause).await;
-                    number += 1;
-                }
+        let mut last: Option<ProviderError> = None;
+        for number in 1.. {
+            let Failure { error, repeat } = match self.attempt(&request, number, deadline).await {
+                Ok(body) => return Ok(body),
+                // The answer to the attempt before says more than that there was no turn for another.
+                Err(failure) if failure.error.was_not_sent() => return Err(last.unwrap_or(failure.error)),
+                Err(failure) => failure,
+            };
+            let jitter = Duration::from_millis(rand::rng().random_range(100..400) * u64::from(number));
+            let pause = error.retry_after.unwrap_or_default() + jitter;
+            let fits = pause <= LONGEST_PAUSE && Instant::now() + pause + CONNECT_TIMEOUT < deadline;
+            if !(repeat && request.operation.effect == Effect::Read && number <= REPEATS && fits) {
+                return Err(error);
             }
+            last = Some(error);
+            tokio::time::sleep(pause).await;
         }
+        // The loop ends by returning; the compiler can't know.
+        Err(self.unreadable(request.operation, "no attempt was made".to_owned()))
     }
 
-    fn secrets_with<'a>(&'a self, more: &'a [SecretString]) -> Vec<&'a str> {
+    pub(super) fn secrets_with<'a>(&'a self, more: &'a [SecretString]) -> Vec<&'a str> {
         self.secrets.iter().chain(more).map(|s| s.expose_secret()).collect()
     }
 
-    async fn attempt(&self, request: &Request<'_>, number: u32, deadline: Instant) -> Attempt {
-        let started = Instant::now();
+    async fn attempt(&self, request: &Request<'_>, number: u32, deadline: Instant) -> Result<Vec<u8>, Failure> {
         let operation = request.operation;
-        let mut trace: Option<String> = None;
-        let mut status = None;
-        let result = match self.exchange(request, deadline, &mut trace, &mut status).await {
-            Ok(body) => Attempt::Ok(body),
-            Err((error, repeat)) => Attempt::Failed { error, repeat },
+        let asked = Instant::now();
+        let until = deadline.min(asked + pace::bound(operation.effect)).min(self.latest(operation).unwrap_or(deadline));
+        let turn = self.http.paces.enter(&self.keys(request), operation.effect, pace::now() + (until - asked)).await;
+        let (waited, started) = (asked.elapsed(), Instant::now());
+        let mut seen = Seen::default();
+        let result = match turn {
+            Err(rest) => Err(self.held_back(operation, rest)),
+            Ok(_) if self.latest(operation).is_some_and(|latest| started >= latest) => Err(self.too_late(operation)),
+            Ok(turn) => {
+                let result = self.exchange(request, deadline, &mut seen).await;
+                if let Some(headers) = &seen.headers {
+                    turn.answered(headers, result.as_ref().err().and_then(|failure| limited(&failure.error)));
+                }
+                result
+            }
         };
+        self.report(request, number, waited, started, &seen, &result);
+        result
+    }
+
+    fn latest(&self, operation: Operation) -> Option<Instant> {
+        self.not_after.filter(|_| operation.effect == Effect::Write)
+    }
+
+    /// The buckets that a call counts in.
+    fn keys(&self, request: &Request<'_>) -> Vec<Key> {
+        let (provider, endpoints) = (self.dialect.provider, request.operation.endpoints);
+        let key = |endpoints, scope: &str| Key { provider, account: self.account, endpoints, scope: scope.to_owned() };
+        match (provider, endpoints) {
+            (Provider::Telnyx, _) | (Provider::Meta, Endpoints::App) => vec![key(endpoints, "")],
+            // Meta: `/{version}/{number}/messages`.
+            (Provider::Meta, Endpoints::Messages) => {
+                let number = request.path.get(1).copied().unwrap_or("");
+                vec![key(endpoints, number), key(Endpoints::App, "")]
+            }
+            (Provider::Meta, _) => vec![key(endpoints, &self.scope), key(Endpoints::App, "")],
+        }
+    }
+
+    fn report(
+        &self,
+        request: &Request<'_>,
+        attempt: u32,
+        waited: Duration,
+        started: Instant,
+        seen: &Seen,
+        result: &Result<Vec<u8>, Failure>,
+    ) {
         // What stands in a request id's place is the server's choice.
         let secrets = self.secrets_with(&request.secrets);
-        let trace = trace.filter(|id| !secrets.iter().any(|secret| id.contains(secret)));
-        let outcome = match &result {
-            Attempt::Ok(_) => "ok",
-            Attempt::Failed { error, .. } => error.class.as_str(),
+        let trace = seen.trace.as_deref().filter(|id| !secrets.iter().any(|secret| id.contains(secret)));
+        let (outcome, duration) = match result {
+            Ok(_) => ("ok", started.elapsed()),
+            Err(Failure { error, .. }) if error.was_not_sent() => ("held_back", Duration::ZERO),
+            Err(Failure { error, .. }) => (error.class.as_str(), started.elapsed()),
         };
         let call = ProviderCall {
             provider: self.dialect.provider,
-            operation: operation.name,
-            attempt: number,
-            duration: started.elapsed(),
+            operation: request.operation.name,
+            attempt,
+            duration,
+            waited,
             outcome,
-            http_status: status,
+            http_status: seen.status,
         };
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(
             target: "clientnumber::providers",
             provider = call.provider.as_str(),
             operation = call.operation,
-            attempt = number,
-            duration_ms = u64::try_from(call.duration.as_millis()).unwrap_or(u64::MAX),
+            attempt,
+            duration_ms = millis(call.duration),
+            waited_ms = millis(call.waited),
             outcome,
-            status,
-            request_id = trace.as_deref().unwrap_or(""),
+            status = call.http_status,
+            request_id = trace.unwrap_or(""),
             "provider call"
         );
         if let Some(hook) = &self.http.hook {
             hook(&call);
         }
-        result
     }
 
-    async fn exchange(
-        &self,
-        request: &Request<'_>,
-        deadline: Instant,
-        trace: &mut Option<String>,
-        status: &mut Option<u16>,
-    ) -> Result<Vec<u8>, (ProviderError, bool)> {
-        let operation = request.operation;
-        let time_left = deadline.saturating_duration_since(Instant::now());
-        let lost = |error: reqwest::Error| {
-            // Before a connection stands nothing was sent, so that even a write may be tried again.
-            if error.is_connect() {
-                let text = format!("no connection to {}", self.host());
-                let what = "check the network, DNS, proxy and the Portfolio's baseUrl; it is tried again by itself";
-                (self.error(operation, Class::Transient, Reason::Unreachable, text, what), true)
-            } else if error.is_timeout() {
-                let text = format!("no answer within {} s", operation.timeout.as_secs());
-                (
-                    self.error(operation, Class::Unclear, Reason::NoAnswer, text, refusal::look_up(operation.effect)),
-                    false,
-                )
-            } else {
-                let text = "the connection broke before the answer was complete".to_owned();
-                (
-                    self.error(operation, Class::Unclear, Reason::NoAnswer, text, refusal::look_up(operation.effect)),
-                    true,
-                )
-            }
-        };
-        let mut response = self.build(request).timeout(time_left).send().await.map_err(lost)?;
-        *status = Some(response.status().as_u16());
-        *trace = refusal::header(response.headers(), self.dialect.trace_header);
-        let (code, headers) = (response.status(), response.headers().clone());
-
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| {
-            // A 2xx whose body was lost: a write is done, but what it made is not known.
-            let (mut error, repeat) = lost(error);
-            error.http_status = Some(code.as_u16());
-            (error, repeat)
-        })? {
-            if body.len() + chunk.len() > operation.max_bytes {
-                let text = format!("the answer is larger than {} bytes", operation.max_bytes);
-                let what =
-                    "check that the Portfolio's baseUrl is the provider's API; the outcome is looked up by itself";
-                let mut error = self.error(operation, Class::Unclear, Reason::AnswerTooLarge, text, what);
-                error.http_status = Some(code.as_u16());
-                return Err((error, false));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        if code.is_success() {
-            Ok(body)
-        } else {
-            {
-                let secrets = self.secrets_with(&request.secrets);
-                let (error, id) = refusal::refusal(self.dialect, operation, code.as_u16(), &headers, &body, &secrets);
-                if id.is_some() {
-                    *trace = id;
-                }
-                let repeat = code.is_server_error() && error.retry_after.is_none();
-                Err((error, repeat))
-            }
-        }
+    /// Certainly not done, even if it is an effect.
+    fn held_back(&self, operation: Operation, rest: Duration) -> Failure {
+        let text = "nothing was sent: calls are spread out to stay below the account's limit".to_owned();
+        let what = "nothing to do now; it is tried again by itself when its turn comes";
+        let mut error = self.error(operation, Class::Throttled, Reason::RateLimited, text, what);
+        error.class = ErrorClass::Throttled { retry_after: Some(rest) };
+        error.retry_after = Some(rest);
+        Failure { error, repeat: false }
     }
 
-    fn build(&self, request: &Request<'_>) -> reqwest::RequestBuilder {
-        let client = if self.base.is_plain() { &self.http.direct } else { &self.http.proxied };
-        let mut builder = client
-            .request(request.method.clone(), self.base.join(&request.path))
-            .bearer_auth(self.bearer.expose_secret())
-            .header(reqwest::header::ACCEPT, "application/json");
-        if !request.query.is_empty() {
-            builder = builder.query(&request.query);
-        }
-        for (name, value) in &self.query {
-            builder = builder.query(&[(name, value.expose_secret())]);
-        }
-        match &request.body {
-            Body::None => builder,
-            Body::Json(value) => builder.json(value),
-            Body::Parts(parts) => builder.multipart(
-                parts
-                    .iter()
-                    .fold(reqwest::multipart::Form::new(), |form, (name, value)| form.text(*name, value.clone())),
-            ),
-        }
+    /// Not done by this process, which stood still meanwhile: another may have acted.
+    fn too_late(&self, operation: Operation) -> Failure {
+        let text = "not sent: too much time has passed since the intent was recorded".to_owned();
+        let what = refusal::look_up(operation.effect);
+        Failure { error: self.error(operation, Class::Unclear, Reason::NoAnswer, text, what), repeat: false }
     }
 
     /// An error for an answer whose content makes no sense.
@@ -239,4 +251,9 @@ impl Transport {
     pub(crate) fn host(&self) -> String {
         self.base.join(&[]).host_str().unwrap_or("").to_owned()
     }
+}
+
+/// Whether an answer refused the call for the rate of calls; limits of a single number slow nothing else down.
+fn limited(error: &ProviderError) -> Option<Refusal<'_>> {
+    error.is(Reason::RateLimited).then(|| Refusal { code: error.code.as_deref(), retry_after: error.retry_after })
 }

@@ -68,7 +68,13 @@ fn transport_over(http: &Http, url: &str) -> Transport {
 }
 
 fn short(effect: Effect) -> Operation {
-    Operation { name: "test", effect, timeout: Duration::from_millis(300), max_bytes: 1024 * 1024 }
+    Operation {
+        name: "test",
+        effect,
+        timeout: Duration::from_millis(300),
+        max_bytes: 1024 * 1024,
+        ..Operation::read("test")
+    }
 }
 
 fn normal(effect: Effect) -> Operation {

@@ -55,6 +55,7 @@ pub struct ControllerMetrics {
     reconcile_seconds: Histograms<Kind>,
     requests: Family<Request, Counter>,
     request_seconds: Histograms<Operation>,
+    request_wait_seconds: Histograms<Operation>,
     step_seconds: Histograms<Step>,
     time_to_ready: Histogram,
     purchases: Family<ResultOf, Counter>,
@@ -78,6 +79,7 @@ impl ControllerMetrics {
             reconcile_seconds: Family::new_with_constructor(seconds),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
+            request_wait_seconds: Family::new_with_constructor(seconds),
             step_seconds: Family::new_with_constructor(seconds),
             time_to_ready: Histogram::new(TO_READY),
             purchases: Family::default(),
@@ -87,11 +89,20 @@ impl ControllerMetrics {
         let registry = registry.sub_registry_with_prefix("clientnumber");
         registry.register("reconcile", "Passes by kind and result", metrics.reconciles.clone());
         registry.register("reconcile_duration_seconds", "Duration of a pass", metrics.reconcile_seconds.clone());
-        registry.register("provider_requests", "Calls to providers, each attempt counted", metrics.requests.clone());
+        registry.register(
+            "provider_requests",
+            "Calls to providers by outcome, each attempt counted; held_back: not sent, to stay below a limit",
+            metrics.requests.clone(),
+        );
         registry.register(
             "provider_request_duration_seconds",
             "Duration of a call to a provider",
             metrics.request_seconds.clone(),
+        );
+        registry.register(
+            "provider_request_wait_seconds",
+            "Time that a call was held back to stay below the account's limit",
+            metrics.request_wait_seconds.clone(),
         );
         registry.register("step_duration_seconds", "Duration of one pass of a step", metrics.step_seconds.clone());
         registry.register(
@@ -124,7 +135,10 @@ impl ControllerMetrics {
     pub fn provider_call(&self, call: &ProviderCall) {
         let (provider, operation) = (call.provider.as_str(), call.operation);
         self.requests.get_or_create(&Request { provider, operation, outcome: call.outcome }).inc();
-        self.request_seconds.get_or_create(&Operation { provider, operation }).observe(call.duration.as_secs_f64());
+        self.request_wait_seconds.get_or_create(&Operation { provider, operation }).observe(call.waited.as_secs_f64());
+        if call.outcome != "held_back" {
+            self.request_seconds.get_or_create(&Operation { provider, operation }).observe(call.duration.as_secs_f64());
+        }
     }
 
     /// A step ran.

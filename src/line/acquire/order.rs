@@ -143,6 +143,7 @@ async fn post(
         Reason::OrderPending,
         "the number is ordered; the carrier delivers in seconds, with documents in days",
     );
+    let before = pass.status().purchase;
     // Lost here: nothing was ordered. Lost after it: the next pass looks this very number up.
     if !crate::test_switches::skip_write_ahead() {
         pass.save(&ordering, |status| status.purchase = Some(intent)).await?;
@@ -153,11 +154,17 @@ async fn post(
     let group = requirement_group(pass, kind);
     // From its first second on the number rejects calls.
     let reject = pass.account.applications.reject_id();
-    let result = pass.account.telnyx.create_order(number, &reference, reject, group.as_deref()).await;
+    let telnyx = pass.account.telnyx.not_after(pass.good_until(started));
+    let result = telnyx.create_order(number, &reference, reject, group.as_deref()).await;
     let (phase, order_id, outcome) = match result {
         Ok(order) => {
             pass.ctx.metrics.purchase("ordered");
             (PurchasePhase::Ordered, Some(order.id), Outcome::wait(ordering, pass.ctx.policy.order_poll()))
+        }
+        // Certainly not ordered: another pass begins where this one did.
+        Err(error) if error.was_not_sent() => {
+            pass.intend(&ordering, |status| status.purchase = before).await?;
+            return Err(error.into());
         }
         Err(error) => {
             tracing::info!(line = %pass.spec.name, error = %error, "the order was not confirmed");

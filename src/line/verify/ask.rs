@@ -1,7 +1,7 @@
 //! Asking Meta for a code: turn, arming, the attempt counted, then the one call.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::budget;
 use super::super::pass::Pass;
@@ -50,6 +50,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let requested = if at_carrier { requested(expires) } else { person::awaited(pass, expires).progress };
     let call_request = pass.line.annotations().get(ANNOTATION_CALL).cloned();
     let (policy, started) = (pass.ctx.policy, pass.ctx.clock.monotonic());
+    let before = pass.status().verification;
     // Counted before the call: a restart can't reset it, and must not ask again while this code may arrive.
     pass.save(&requested, |status| {
         let verification = status.verification.get_or_insert_with(VerificationStatus::default);
@@ -64,7 +65,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     if pass.too_late(started) {
         return Ok(Outcome::wait(requested, pass.ctx.policy.code_poll()));
     }
-    call(pass, requested).await
+    call(pass, requested, pass.good_until(started), before).await
 }
 
 /// What is shown while a code is awaited. Names the time, which is recorded, so that it does not change.
@@ -77,7 +78,13 @@ fn requested(expires: jiff::Timestamp) -> Progress {
     )
 }
 
-async fn call(pass: &mut Pass<'_>, requested: Progress) -> StepResult {
+/// Asks. `before` is what was recorded before the request was counted.
+async fn call(
+    pass: &mut Pass<'_>,
+    requested: Progress,
+    good_until: Instant,
+    before: Option<VerificationStatus>,
+) -> StepResult {
     let Some(id) = pass.status().phone_number_id.and_then(|id| id.parse().ok()) else {
         return Ok(Outcome::wait(requested, pass.ctx.policy.code_poll()));
     };
@@ -87,10 +94,14 @@ async fn call(pass: &mut Pass<'_>, requested: Progress) -> StepResult {
     };
     let language = pass.spec.language.clone();
     let waiting = Outcome::wait(requested, pass.ctx.policy.code_poll());
-    match pass.account.meta.request_code(&id, &method, &language).await {
+    match pass.account.meta.not_after(good_until).request_code(&id, &method, &language).await {
         Ok(()) => {
             pass.ctx.metrics.code_request("requested");
             Ok(waiting)
+        }
+        Err(error) if error.was_not_sent() => {
+            pass.intend(&waiting.progress, |status| status.verification = before).await?;
+            Err(error.into())
         }
         // It may have gone out: the code is awaited as if it had.
         Err(error) if matches!(error.class, ErrorClass::Unknown | ErrorClass::Transient) => {

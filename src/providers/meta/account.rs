@@ -8,6 +8,7 @@ use serde_json::json;
 use super::types::{Business, SubscribedApp, TokenInfo, Waba};
 use super::{Client, ProviderError};
 use crate::domain::{BusinessId, WabaId};
+use crate::providers::pace::Endpoints;
 use crate::providers::request::{Operation, Request};
 
 impl Client {
@@ -32,7 +33,7 @@ impl Client {
             data: TokenInfo,
         }
         let path = self.path(&["debug_token"]);
-        let request = Request::get(Operation::read("debug_token"), &path)
+        let request = Request::get(Operation::read("debug_token").of(Endpoints::App), &path)
             .query("input_token", self.inner.access_token.expose_secret());
         self.inner.app_transport.json::<Answer>(request).await.map(|answer| answer.data)
     }

@@ -14,6 +14,7 @@ mod words;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -29,7 +30,7 @@ use super::lenient;
 use super::reason::Reason;
 use super::request::{Operation, Request};
 use super::transport::Transport;
-use crate::domain::{AppId, Invalid};
+use crate::domain::{AppId, Invalid, WabaId};
 
 pub use types::*;
 pub use words::*;
@@ -43,6 +44,7 @@ pub struct Client {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     transport: Transport,
     /// For calls that are made as the app itself.
@@ -72,6 +74,7 @@ impl Client {
             let proof = vec![("appsecret_proof", proof(app_secret, bearer))];
             let others = vec![app_secret.clone(), access_token.clone(), app_token.clone()];
             Transport::new(http, base.clone(), &errors::DIALECT, bearer.clone(), proof, others)
+                .of_account(app_id.as_str())
         };
         let inner = Inner {
             transport: make(&access_token),
@@ -81,6 +84,20 @@ impl Client {
             access_token,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same client for the numbers of one WhatsApp account, which has its own limit on calls.
+    pub fn of_waba(self, waba: &WabaId) -> Self {
+        let mut inner = Inner::clone(&self.inner);
+        inner.transport = inner.transport.of_scope(waba.as_str());
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The same client, whose effects are sent before this moment or not at all: an intent is good for so long only.
+    pub fn not_after(&self, moment: Instant) -> Self {
+        let mut inner = Inner::clone(&self.inner);
+        inner.transport = inner.transport.not_after(moment);
+        Self { inner: Arc::new(inner) }
     }
 
     /// The app whose token this is.

@@ -16,6 +16,7 @@ mod words;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -52,6 +53,11 @@ impl Client {
         let base = BaseUrl::parse(base_url)?;
         let transport = Transport::new(http, base, &errors::DIALECT, api_key, Vec::new(), Vec::new());
         Ok(Self { transport: Arc::new(transport) })
+    }
+
+    /// The same client, whose effects are sent before this moment or not at all: an intent is good for so long only.
+    pub fn not_after(&self, moment: Instant) -> Self {
+        Self { transport: Arc::new(Transport::clone(&self.transport).not_after(moment)) }
     }
 
     /// The object in `{"data": ...}`.

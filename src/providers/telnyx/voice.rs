@@ -15,6 +15,7 @@ use super::{Client, ProviderError};
 use crate::domain::{E164, Pii};
 use crate::providers::classify::Class;
 use crate::providers::lenient;
+use crate::providers::pace::Endpoints;
 use crate::providers::reason::Reason;
 use crate::providers::request::{Body, Operation, Request};
 
@@ -94,7 +95,7 @@ impl Client {
     /// itself, so that it never passes through here; take the recording from [`Self::recording`] just before, since its
     /// URL is good for about 10 minutes.
     pub async fn transcribe(&self, recording: &Recording) -> Result<SecretString, ProviderError> {
-        const CALL: Operation = Operation::set("transcribe").slow();
+        const CALL: Operation = Operation::set("transcribe").slow().of(Endpoints::SpeechToText);
         #[derive(Deserialize)]
         struct Answer {
             #[serde(default, deserialize_with = "lenient::secret")]
