@@ -49,14 +49,14 @@ struct Target {
 /// Makes the call; returns when it is over.
 pub async fn place(shared: &Shared, to: &str, from: &str, speech: &Speech) -> Report {
     let (n, strike) = arrive(shared, to);
-    if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.when == When::Before)
-        && !matches!(carry_out(shared, strike).await, Carried::GoOn)
+    if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.side() == When::Before)
+        && !matches!(carry_out(shared, strike, None).await, Carried::GoOn)
     {
         return finish(shared, n, Report::new("dropped"));
     }
     let report = run(shared, to, from, speech).await;
-    if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.when == When::After) {
-        carry_out(shared, strike).await;
+    if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.side() == When::After) {
+        carry_out(shared, strike, None).await;
     }
     finish(shared, n, report)
 }

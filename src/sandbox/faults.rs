@@ -32,6 +32,20 @@ pub enum Action {
     Hold,
     /// Waits `delay_ms`, then goes on as usual.
     Delay,
+    /// Closes the connection with a TCP reset and no answer.
+    Reset,
+    /// Closes the connection in the middle of the body.
+    Truncate,
+    /// Sends the answer slowly: its body, or its head too.
+    Slow,
+    /// A page in HTML as a proxy in between gives it.
+    Html,
+    /// A rate limit's refusal in the provider's own form.
+    Throttle,
+    /// A body of `bytes` bytes.
+    Huge,
+    /// The real answer, changed.
+    Alter,
 }
 
 /// What the control port asks for.
@@ -66,6 +80,43 @@ pub struct Plan {
     /// For `delay`, in real milliseconds; 1000 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
+    /// For `truncate`: bytes of the body that are sent; half of it if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<usize>,
+    /// For `truncate`: in chunks, without Content-Length.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chunked: bool,
+    /// For `slow`: bytes a second; 10 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<u32>,
+    /// For `slow`: the head is slow too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slow_head: bool,
+    /// For `huge`: length of the body; 100 MB if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// For `huge`: with Content-Length instead of chunks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub length: bool,
+    /// For `throttle`: seconds in Retry-After; no such header if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+    /// For `alter`: JSON pointer to the value that is put there; `*` stands for every element.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub set: serde_json::Map<String, Value>,
+    /// For `alter`: JSON pointers to what is taken out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// For `alter`: the answer's content type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+}
+
+impl Plan {
+    /// On which side of the effect it strikes: what changes the real answer can only come after it.
+    pub fn side(&self) -> When {
+        if self.action == Action::Alter { When::After } else { self.when }
+    }
 }
 
 fn one() -> u64 {
@@ -89,6 +140,8 @@ pub struct Strike {
     pub id: u64,
     /// What it does.
     pub plan: Plan,
+    /// What it strikes.
+    pub operation: String,
     /// Becomes true at the release, or at the deletion of the fault.
     pub released: watch::Receiver<bool>,
 }
@@ -96,7 +149,7 @@ pub struct Strike {
 impl Strike {
     /// How the journal calls it.
     pub fn label(&self) -> String {
-        let when = if self.plan.when == When::Before { "before" } else { "after" };
+        let when = if self.plan.side() == When::Before { "before" } else { "after" };
         let action = serde_json::to_value(self.plan.action).unwrap_or_default();
         format!("{when} {} #{}", action.as_str().unwrap_or("?"), self.id)
     }
@@ -134,7 +187,8 @@ impl Faults {
             if strike.is_none() && fault.seen >= first && fault.seen - first < fault.plan.count {
                 fault.hits += 1;
                 let released = fault.release.subscribe();
-                strike = Some(Strike { id: fault.id, plan: fault.plan.clone(), released });
+                let operation = operation.to_owned();
+                strike = Some(Strike { id: fault.id, plan: fault.plan.clone(), operation, released });
             }
         }
         strike

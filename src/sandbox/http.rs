@@ -205,6 +205,8 @@ pub struct Response {
     pub content_type: String,
     /// The body's bytes.
     pub body: Bytes,
+    /// How it goes over the wire.
+    pub wire: super::wire::Wire,
 }
 
 impl Response {
@@ -215,7 +217,13 @@ impl Response {
 
     /// An answer of any type.
     pub fn bytes(status: u16, content_type: &str, body: Bytes) -> Self {
-        Self { status, headers: Vec::new(), content_type: content_type.to_owned(), body }
+        Self {
+            status,
+            headers: Vec::new(),
+            content_type: content_type.to_owned(),
+            body,
+            wire: super::wire::Wire::Whole,
+        }
     }
 
     /// A header by its lower-case name.

@@ -5,6 +5,7 @@
 //! was bought and asked, and plant faults. Between them: `state, request, now -> answer` behind one lock (`world`), and
 //! a server that does what needs time and sockets (`server`, `call`, `webhooks`).
 
+pub mod alter;
 pub mod call;
 pub mod control;
 pub mod dice;
@@ -21,10 +22,13 @@ pub mod strike;
 pub mod telnyx;
 pub mod voice;
 pub mod webhooks;
+pub mod wire;
 pub mod world;
 
 #[cfg(test)]
 mod many;
+#[cfg(test)]
+mod struck;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

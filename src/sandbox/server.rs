@@ -4,24 +4,26 @@
 //! Only here and in `call` and `webhooks` is anything awaited; the lock is never held across an await.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use secrecy::SecretString;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::faults::{Strike, When};
 use super::http::{self, Request, Response, pairs};
 use super::settings::Settings;
 use super::strike::{Carried, carry_out};
+use super::wire::{Dropped, Paced};
 use super::world::{Effect, World};
-use super::{call, control, journal, meta, telnyx, webhooks};
+use super::{call, control, journal, meta, telnyx, webhooks, wire};
 
 const BODY_LIMIT: usize = 128 * 1024 * 1024;
 
@@ -148,31 +150,41 @@ async fn listen(listener: TcpListener, provider: Provider, shared: Arc<Shared>, 
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (shared, stop) = (shared.clone(), stop.clone());
-        tokio::spawn(async move {
-            let service = service_fn(move |req| serve(shared.clone(), provider, req));
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            tokio::select! {
-                // An error here is a client that went away or a fault that dropped the connection.
-                _ = connection => {}
-                () = stop.cancelled() => {}
-            }
-        });
+        tokio::spawn(converse(stream, provider, shared.clone(), stop.clone()));
     }
 }
 
-/// Makes hyper close the connection without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection is dropped on purpose")]
-struct Dropped;
+/// One connection, until it ends by itself, by a fault or with the sandbox.
+async fn converse(stream: TcpStream, provider: Provider, shared: Arc<Shared>, stop: CancellationToken) {
+    let rate = Arc::new(AtomicU32::new(0));
+    let io = TokioIo::new(Paced::new(stream, rate.clone()));
+    let service = service_fn(move |req| serve(shared.clone(), provider, rate.clone(), req));
+    let mut connection = hyper::server::conn::http1::Builder::new().serve_connection(io, service);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stop.cancelled() => return,
+    };
+    // Any other error is a client that went away.
+    if ended.err().as_ref().and_then(fault_of) == Some(Dropped::Reset) {
+        // Zero linger: closing sends a reset instead of the usual goodbye.
+        if let Err(error) = connection.into_parts().io.into_inner().inner.set_zero_linger() {
+            tracing::warn!(%error, "a connection could not be reset and is closed instead");
+        }
+    }
+}
+
+fn fault_of(error: &hyper::Error) -> Option<Dropped> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref::<Dropped>()).copied()
+}
 
 async fn serve(
     shared: Arc<Shared>,
     provider: Provider,
+    rate: Arc<AtomicU32>,
     req: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Full<Bytes>>, Dropped> {
+) -> Result<hyper::Response<wire::Body>, Dropped> {
     let (parts, body) = req.into_parts();
-    let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else { return Err(Dropped) };
+    let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else { return Err(Dropped::Closed) };
     let headers = parts
         .headers
         .iter()
@@ -186,23 +198,27 @@ async fn serve(
         body: body.to_bytes(),
     };
     let answered = tokio::spawn(process(shared, provider, request)).await;
-    let Ok(Some(response)) = answered else { return Err(Dropped) };
+    let response = answered.unwrap_or(Err(Dropped::Closed))?;
+    rate.store(response.wire.rate(), Ordering::Relaxed);
     let mut builder =
         hyper::Response::builder().status(response.status).header("content-type", response.content_type.as_str());
     for (name, value) in &response.headers {
         builder = builder.header(name, value);
     }
-    builder.body(Full::new(response.body)).map_err(|_| Dropped)
+    if let Some(length) = response.wire.content_length(response.body.len()) {
+        builder = builder.header("content-length", length);
+    }
+    builder.body(response.wire.body(response.body)).map_err(|_| Dropped::Closed)
 }
 
-/// The way of one request; None closes the connection.
-async fn process(shared: Arc<Shared>, provider: Provider, req: Request) -> Option<Response> {
+/// The way of one request; without an answer the connection is closed.
+async fn process(shared: Arc<Shared>, provider: Provider, req: Request) -> Result<Response, Dropped> {
     let (n, strike, latency, operation) = arrive(&shared, provider, &req);
-    if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.when == When::Before) {
-        match carry_out(&shared, strike).await {
+    if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.side() == When::Before) {
+        match carry_out(&shared, strike, None).await {
             Carried::GoOn => {}
-            Carried::Answer(response) => return finish(&shared, n, Some(response), true),
-            Carried::Drop => return finish(&shared, n, None, true),
+            Carried::Answer(response) => return finish(&shared, n, Ok(response), true),
+            Carried::Drop(how) => return finish(&shared, n, Err(how), true),
         }
     }
     tokio::time::sleep(latency).await;
@@ -223,14 +239,14 @@ async fn process(shared: Arc<Shared>, provider: Provider, req: Request) -> Optio
         };
         tokio::time::sleep(slow).await;
     }
-    if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.when == When::After) {
-        match carry_out(&shared, strike).await {
+    if let Some(strike) = strike.as_ref().filter(|strike| strike.plan.side() == When::After) {
+        match carry_out(&shared, strike, Some(&response)).await {
             Carried::GoOn => {}
-            Carried::Answer(response) => return finish(&shared, n, Some(response), true),
-            Carried::Drop => return finish(&shared, n, None, true),
+            Carried::Answer(response) => return finish(&shared, n, Ok(response), true),
+            Carried::Drop(how) => return finish(&shared, n, Err(how), true),
         }
     }
-    finish(&shared, n, Some(response), false)
+    finish(&shared, n, Ok(response), false)
 }
 
 fn arrive(shared: &Shared, provider: Provider, req: &Request) -> (u64, Option<Strike>, Duration, &'static str) {
@@ -263,14 +279,14 @@ fn arrive(shared: &Shared, provider: Provider, req: &Request) -> (u64, Option<St
     (n, strike, latency, operation)
 }
 
-fn finish(shared: &Shared, n: u64, response: Option<Response>, planted: bool) -> Option<Response> {
+fn finish(shared: &Shared, n: u64, answer: Result<Response, Dropped>, planted: bool) -> Result<Response, Dropped> {
     let (mut world, _) = shared.world();
-    let ended = match &response {
-        Some(response) => journal::Ended::answered(response, planted),
-        None => journal::Ended { planted, ..journal::Ended::default() },
+    let ended = match &answer {
+        Ok(response) => journal::Ended::answered(response, planted),
+        Err(_) => journal::Ended { planted, ..journal::Ended::default() },
     };
-    world.journal.end(n, response.as_ref().map(|response| response.status), ended);
-    response
+    world.journal.end(n, answer.as_ref().ok().map(|response| response.status), ended);
+    answer
 }
 
 /// Starts what handlers have put into the outbox.

@@ -175,9 +175,9 @@ async fn attempt_once(shared: &Shared, post: &Post, attempt: u32) -> Outcome {
                 request = request.header("x-hub-signature-256", signature);
             }
             let outcome = answer_of(request.timeout(Duration::from_millis(timeout)).send().await).await;
-            match strike.as_ref().filter(|strike| strike.plan.when == When::After) {
+            match strike.as_ref().filter(|strike| strike.plan.side() == When::After) {
                 // The answer is lost on its way: Meta repeats, and the receiver sees a duplicate.
-                Some(strike) if !matches!(carry_out(shared, strike).await, Carried::GoOn) => {
+                Some(strike) if !matches!(carry_out(shared, strike, None).await, Carried::GoOn) => {
                     Outcome { status: None, answer: "dropped by a fault".to_owned() }
                 }
                 _ => outcome,
@@ -189,8 +189,8 @@ async fn attempt_once(shared: &Shared, post: &Post, attempt: u32) -> Outcome {
 }
 
 async fn before(shared: &Shared, strike: Option<&Strike>) -> bool {
-    match strike.filter(|strike| strike.plan.when == When::Before) {
-        Some(strike) => matches!(carry_out(shared, strike).await, Carried::GoOn),
+    match strike.filter(|strike| strike.plan.side() == When::Before) {
+        Some(strike) => matches!(carry_out(shared, strike, None).await, Carried::GoOn),
         None => true,
     }
 }
