@@ -140,6 +140,7 @@ impl World {
 
     /// Makes true what time has made true.
     pub fn advance(&mut self, now: Timestamp) {
+        telnyx::groups::advance(self, now);
         telnyx::fulfilment::advance(self, now);
         meta::names::advance(self, now);
     }

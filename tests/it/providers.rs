@@ -1,5 +1,7 @@
 //! The two clients against the sandbox, call by call in the order of the pipeline: do both understand the same providers?
 
+mod breadth;
+
 use crate::support::{Program, Seen, run_dir, wait};
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
@@ -21,7 +23,19 @@ const CAPTURE: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response><Record
 struct Providers {
     telnyx: telnyx::Client,
     meta: meta::Client,
+    control: String,
+    telnyx_url: String,
     _sandbox: Program,
+}
+
+impl Providers {
+    /// POST on the control port; the answer.
+    async fn control(&self, path: &str, body: serde_json::Value) -> Result<serde_json::Value> {
+        let answer = reqwest::Client::new().post(format!("{}{path}", self.control)).json(&body).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        anyhow::ensure!(status.is_success(), "POST {path}: {status} {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
 }
 
 async fn start(name: &str) -> Result<Providers> {
@@ -38,7 +52,7 @@ async fn start(name: &str) -> Result<Providers> {
     let telnyx = telnyx::Client::new(&address("telnyx")?, "KEY-for-tests".into(), &http)?;
     let url = address("meta")?;
     let meta = meta::Client::new(&url, "v25.0", "EAA-for-tests".into(), &secret, AppId::parse("7700")?, &http)?;
-    Ok(Providers { telnyx, meta, _sandbox: sandbox })
+    Ok(Providers { telnyx, meta, control: address("control")?, telnyx_url: address("telnyx")?, _sandbox: sandbox })
 }
 
 /// Serves the document that a called number's application names; its URL.
@@ -70,7 +84,7 @@ async fn buy(telnyx: &telnyx::Client, reference: &CustomerReference, connection:
 
 #[tokio::test]
 async fn a_line_call_by_call() -> Result<()> {
-    let Providers { telnyx, meta, _sandbox } = start("providers").await?;
+    let Providers { telnyx, meta, .. } = &start("providers").await?;
     let reference: CustomerReference = "test/clients/atlas".parse()?;
     let waba = WabaId::parse("104")?;
 
@@ -81,7 +95,7 @@ async fn a_line_call_by_call() -> Result<()> {
     assert!(telnyx.texml_applications().await?.contains(&capture));
 
     // Acquire, tag, find again.
-    let owned = buy(&telnyx, &reference, &capture.id).await?;
+    let owned = buy(telnyx, &reference, &capture.id).await?;
     let number = owned.number.clone();
     let orders = telnyx.orders_by_reference(&reference).await?;
     assert!(orders.len() == 1 && orders[0].item(&number).is_some(), "{orders:?}");
@@ -168,14 +182,14 @@ async fn a_line_call_by_call() -> Result<()> {
 
 #[tokio::test]
 async fn refusals_are_told_apart() -> Result<()> {
-    let Providers { telnyx, meta, _sandbox } = start("provider-refusals").await?;
+    let Providers { telnyx, meta, .. } = &start("provider-refusals").await?;
     let reference: CustomerReference = "test/clients/atlas".parse()?;
     let waba = WabaId::parse("104")?;
     // A number that was not searched for, then one that is taken.
     let error = telnyx.create_order(&E164::parse("+212699999999")?, &reference, None, None).await.err();
     assert_eq!(error.map(|e| (e.class, e.reason)), Some((ErrorClass::Refused, Reason::SearchNeeded)));
     let capture = telnyx.create_texml_application("clientnumber/test/c/capture", &capture_document().await?).await?;
-    let owned = buy(&telnyx, &reference, &capture.id).await?;
+    let owned = buy(telnyx, &reference, &capture.id).await?;
     let error = telnyx.create_order(&owned.number, &reference, None, None).await.err();
     assert_eq!(error.map(|e| (e.class, e.reason)), Some((ErrorClass::Refused, Reason::NumberTaken)));
     assert_eq!(telnyx.number(&E164::parse("+212699999999")?).await?, None);

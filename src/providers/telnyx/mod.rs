@@ -5,13 +5,18 @@
 //! An order is never repeated here, and no key for repeating is relied on: the endpoint declares none.
 
 mod account;
+mod applications;
+mod detail_records;
 pub mod errors;
 mod numbers;
 mod orders;
+mod requirements;
+mod sub_orders;
 #[cfg(test)]
 mod tests;
 mod types;
 mod voice;
+mod voice_settings;
 mod words;
 
 use std::fmt;
@@ -33,7 +38,11 @@ use super::request::{Operation, Request};
 use super::transport::Transport;
 use crate::domain::Invalid;
 
+pub use detail_records::DetailRecord;
+pub use requirements::{Criteria, Requirement, RequirementGroup, Requirements};
+pub use sub_orders::{OrderPart, RequirementValue, SubOrder};
 pub use types::*;
+pub use voice_settings::{CallForwarding, CallRecording, Diversion, VoiceSettings};
 pub use words::*;
 
 /// Largest page that Telnyx gives.
@@ -86,6 +95,17 @@ impl Client {
         path: &[&str],
         filters: &[(&str, String)],
     ) -> Result<Vec<T>, ProviderError> {
+        self.pages(operation, path, filters, PAGE_SIZE).await
+    }
+
+    /// The same for a list whose pages are smaller.
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        path: &[&str],
+        filters: &[(&str, String)],
+        size: usize,
+    ) -> Result<Vec<T>, ProviderError> {
         let mut entries = Vec::new();
         let mut first_of_last_page = None;
         for number in 1..=MAX_PAGES {
@@ -93,7 +113,7 @@ impl Client {
             for (name, value) in filters {
                 request = request.query(*name, value.clone());
             }
-            let request = request.query("page[number]", number.to_string()).query("page[size]", PAGE_SIZE.to_string());
+            let request = request.query("page[number]", number.to_string()).query("page[size]", size.to_string());
             let page: Page = self.transport.json(request).await?;
             let (count, first) = (page.data.len(), page.data.first().map(Value::to_string));
             // A list that knows no pages answers the same again.
@@ -104,7 +124,7 @@ impl Client {
             entries.extend(page.data);
             let last = match page.meta.and_then(|meta| meta.total_pages) {
                 Some(total) => number as u64 >= total,
-                None => count < PAGE_SIZE,
+                None => count < size,
             };
             if last || count == 0 {
                 return self.readable(operation, entries);

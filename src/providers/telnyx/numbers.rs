@@ -1,9 +1,9 @@
 //! Numbers that the account has. Filters are a help, not a proof: every answer is compared again here.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::types::{NumberUpdate, OwnedNumber, TexmlApplication};
+use super::types::{NumberUpdate, OwnedNumber};
 use super::{Client, ProviderError};
 use crate::domain::{CustomerReference, E164};
 use crate::providers::reason::Reason;
@@ -70,37 +70,4 @@ impl Client {
             Err(error) => Err(error),
         }
     }
-
-    /// `GET /texml_applications`, all of them.
-    pub async fn texml_applications(&self) -> Result<Vec<TexmlApplication>, ProviderError> {
-        self.all(Operation::list("list_texml_applications"), &["texml_applications"], &[]).await
-    }
-
-    /// `POST /texml_applications`, fetching the document by GET: static hosts answer 405 to the default POST. Unknown
-    /// after an unclear answer: list them before making another.
-    pub async fn create_texml_application(
-        &self,
-        name: &str,
-        voice_url: &str,
-    ) -> Result<TexmlApplication, ProviderError> {
-        const CALL: Operation = Operation::write("create_texml_application");
-        let body = application(name, voice_url);
-        self.data(Request::new(CALL, Method::POST, &["texml_applications"]).json(body)).await
-    }
-
-    /// `PATCH /texml_applications/{id}`.
-    pub async fn update_texml_application(
-        &self,
-        id: &str,
-        name: &str,
-        voice_url: &str,
-    ) -> Result<TexmlApplication, ProviderError> {
-        const CALL: Operation = Operation::set("update_texml_application");
-        let body = application(name, voice_url);
-        self.data(Request::new(CALL, Method::PATCH, &["texml_applications", id]).json(body)).await
-    }
-}
-
-fn application(name: &str, voice_url: &str) -> Value {
-    json!({"friendly_name": name, "voice_url": voice_url, "voice_method": "get"})
 }

@@ -263,4 +263,114 @@ async fn futures_are_send() {
     send(client.orders_by_reference(&reference()));
     send(client.numbers_by_tag("t"));
     send(client.recordings_since(Timestamp::UNIX_EPOCH));
+    send(client.sub_orders("o"));
+    send(client.all_voice_settings());
+    send(client.detail_records(&RecordKind::CallControl, Timestamp::UNIX_EPOCH, None));
+}
+
+#[tokio::test]
+async fn documents_are_read_in_odd_forms_and_values_do_not_come_back() {
+    let (client, calls) = client(|call, query, body| match call {
+        // The filter is ignored, one entry is broken, statuses are new words.
+        "GET /v2/sub_number_orders" => (
+            200,
+            json!({"data": [
+                {"id": "s1", "order_request_id": "o1", "status": "partial_success", "requirements_met": "?",
+                 "phone_number_type": "landline", "regulatory_requirements": [{"requirement_id": "r1",
+                    "field_type": "hologram"}, {"field_type": "textual"}, 7], "created_at": "soon"},
+                {"id": "s2", "order_request_id": "other"}, {"order_request_id": "o1"}]}),
+        ),
+        "GET /v2/requirement_groups" => (200, json!([{"id": "g1", "status": "no-longer-eligible"}, {"status": "approved"}])),
+        "GET /v2/requirement_groups/wrapped" => (200, json!({"data": {"id": "wrapped", "status": "APPROVED"}})),
+        "GET /v2/requirement_groups/gone" => error(404, "10005"),
+        "GET /v2/regulatory_requirements" if query.contains_key("filter[phone_number]") => (200, json!({"data": []})),
+        "GET /v2/regulatory_requirements" => (
+            200,
+            json!({"data": [
+                {"country_code": "ma", "phone_number_type": "mobile", "action": "ordering", "regulatory_requirements": [
+                    {"id": "r1", "field_type": "address_id", "acceptance_criteria": {"min_length": "5", "max_length": 10,
+                     "acceptable_values": null}}, {"id": "r2", "acceptance_criteria": "none"}, {"name": "without id"}]},
+                {"country_code": "FR", "phone_number_type": "mobile", "action": "ordering"}]}),
+        ),
+        "PATCH /v2/sub_number_orders/s1" => {
+            let value = &body["regulatory_requirements"][0]["field_value"];
+            (422, json!({"errors": [{"code": "10015", "title": "No", "detail": format!("{value} is no passport number")}]}))
+        }
+        other => panic!("{other}"),
+    })
+    .await;
+    let subs = client.sub_orders("o1").await.unwrap();
+    assert_eq!(subs.len(), 1);
+    assert_eq!(subs[0].status, Some(OrderStatus::Unknown("partial_success".into())));
+    assert_eq!(subs[0].requirements[0].field_type, Some(FieldKind::Unknown("hologram".into())));
+    assert_eq!((subs[0].requirements.len(), subs[0].requirements_met, subs[0].created_at), (1, None, None));
+
+    let groups = client.requirement_groups(&ma(), NumberType::Mobile).await.unwrap();
+    assert_eq!((groups.len(), &groups[0].status), (1, &Some(RequirementStatus::NoLongerEligible)));
+    assert!(client.requirement_group("wrapped").await.unwrap().unwrap().is_approved());
+    assert_eq!(client.requirement_group("gone").await.unwrap(), None);
+
+    let rules = client.requirements(&ma(), NumberType::Mobile, &RequirementAction::Ordering).await.unwrap();
+    assert_eq!((rules.len(), rules[0].requirements.len()), (1, 2));
+    let (first, second) = (&rules[0].requirements[0], &rules[0].requirements[1]);
+    assert_eq!(first.field_type, Some(FieldKind::Address));
+    let criteria = first.criteria.as_ref().unwrap();
+    assert_eq!((criteria.min_length, criteria.max_length), (Some(5), Some(10)));
+    assert_eq!(second.criteria, None);
+    assert_eq!(client.requirements_of(&e164("+212612345678")).await.unwrap(), []);
+
+    let values = [("r1".to_owned(), crate::domain::Pii("BK778899".to_owned()))];
+    let refused = client.hand_in(OrderPart::SubOrder("s1"), &values).await.unwrap_err();
+    assert!(!format!("{refused:?} {refused}").contains("BK778899"), "{refused}");
+    let calls = calls.lock().unwrap();
+    assert_eq!(calls.last().unwrap().2["regulatory_requirements"][0]["field_value"], "BK778899");
+}
+
+#[tokio::test]
+async fn detail_records_are_paged_by_50_and_compared_here() {
+    let (client, calls) = client(|_, query, _| {
+        let page: u64 = query["page[number]"].parse().unwrap();
+        let record = |n: u64| {
+            json!({"id": n.to_string(), "record_type": "call-control", "direction": if n % 10 == 0 { "outbound" } else { "inbound" },
+                "cld": if n % 2 == 0 { "+212612345678" } else { "+212600000000" }, "started_at": "2026-11-24T10:00:00Z"})
+        };
+        let old = json!({"id": "old", "cld": "+212612345678", "direction": "inbound", "started_at": "2026-11-01T10:00:00Z"});
+        let mut data: Vec<Value> = ((page - 1) * 50..page * 50).map(record).collect();
+        data[1] = old;
+        (200, json!({"data": data, "meta": {"total_pages": 2, "page_number": page}}))
+    })
+    .await;
+    let since: Timestamp = "2026-11-24T09:00:00Z".parse().unwrap();
+    let number = e164("+212612345678");
+    let found = client.detail_records(&RecordKind::CallControl, since, Some(&number)).await.unwrap();
+    assert_eq!(found.len(), 40);
+    let calls = calls.lock().unwrap();
+    assert_eq!(calls.len(), 2);
+    assert_eq!((calls[0].1["page[size]"].as_str(), calls[0].1["filter[record_type]"].as_str()), ("50", "call-control"));
+    assert_eq!(calls[0].1["filter[started_at][gte]"], "2026-11-24T09:00:00Z");
+}
+
+#[test]
+fn what_keeps_a_call_from_the_application() {
+    for (settings, want) in [
+        (json!({"id": "1"}), None),
+        (
+            json!({"id": "1", "call_forwarding": {"call_forwarding_enabled": false, "forwards_to": "+1"},
+            "translated_number": "", "inbound_call_screening": "flag_calls"}),
+            None,
+        ),
+        (json!({"id": "1", "call_forwarding": {"call_forwarding_enabled": true}}), Some(Diversion::Forwarded)),
+        (
+            json!({"id": "1", "call_forwarding": "on", "translated_number": "+212600000000"}),
+            Some(Diversion::Translated),
+        ),
+        (
+            json!({"id": "1", "call_forwarding": null, "inbound_call_screening": "reject_calls"}),
+            Some(Diversion::Screened),
+        ),
+        (json!({"id": "1", "inbound_call_screening": "a_new_word"}), None),
+    ] {
+        let read: VoiceSettings = serde_json::from_value(settings.clone()).unwrap();
+        assert_eq!(read.diversion(), want, "{settings}");
+    }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::sub_orders::RequirementValue;
 use super::words::*;
 use crate::domain::{CustomerReference, E164, NumberType, Pii, Usd};
 use crate::providers::lenient;
@@ -56,6 +57,16 @@ pub struct OrderItem {
     /// Its kind.
     #[serde(rename = "phone_number_type", default, deserialize_with = "lenient::maybe")]
     pub kind: Option<NumberKind>,
+    /// What is asked for, with the values that were handed in.
+    #[serde(rename = "regulatory_requirements", default, deserialize_with = "lenient::list")]
+    pub requirements: Vec<RequirementValue>,
+    /// All values must be in by then, or the order is cancelled; only an item read by its id has it, and only while
+    /// something is missing or rejected.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub deadline: Option<Timestamp>,
+    /// The sub-order that it is part of; only an item read by its id has it.
+    #[serde(rename = "sub_number_order_id", default, deserialize_with = "lenient::text")]
+    pub sub_order: Option<String>,
 }
 
 /// An order.

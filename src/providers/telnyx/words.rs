@@ -111,3 +111,97 @@ open_enum! {
         RecordingError => "call.recording.error";
     }
 }
+
+open_enum! {
+    /// What kind of value a requirement wants. `address_id` and `document_id` stand in examples of the official file.
+    FieldKind {
+        /// A text.
+        Textual => "textual", "text";
+        /// A date or time.
+        Datetime => "datetime";
+        /// The id of an address.
+        Address => "address", "address_id";
+        /// The id of a document.
+        Document => "document", "document_id";
+        /// A check outside of Telnyx.
+        Action => "action";
+    }
+}
+
+open_enum! {
+    /// Where a requirement's value, or a whole group, stands.
+    RequirementStatus {
+        /// Orders can use it.
+        Approved => "approved", "verified";
+        /// Not submitted.
+        Unapproved => "unapproved";
+        /// A person at Telnyx is looking.
+        PendingApproval => "pending-approval", "pending", "requirement-info-under-review";
+        /// Rejected: somebody must correct it.
+        Declined => "declined", "denied", "requirement-info-exception";
+        /// Too old.
+        Expired => "expired";
+        /// The rules have changed; in the docs only.
+        NoLongerEligible => "no-longer-eligible";
+        /// The value is missing.
+        Missing => "requirement-info-pending";
+    }
+}
+
+open_enum! {
+    /// What requirements are for.
+    RequirementAction {
+        /// A new number.
+        Ordering => "ordering";
+        /// A number that is brought along.
+        Porting => "porting";
+    }
+}
+
+open_enum! {
+    /// When a call is forwarded.
+    Forwarding {
+        /// Each call.
+        Always => "always";
+        /// When nobody answers.
+        OnFailure => "on-failure";
+    }
+}
+
+open_enum! {
+    /// What becomes of calls that look like spam.
+    Screening {
+        /// Nothing.
+        Disabled => "disabled";
+        /// They are rejected: Meta's call could be one of them.
+        RejectCalls => "reject_calls";
+        /// They are marked.
+        FlagCalls => "flag_calls";
+    }
+}
+
+open_enum! {
+    /// What a detail record is of. There is neither `call` nor `texml`.
+    RecordKind {
+        /// A call that an application took.
+        CallControl => "call-control";
+        /// A call without an application.
+        SipTrunking => "sip-trunking";
+        /// A text message.
+        Messaging => "messaging";
+        /// A recording.
+        Recording => "recording";
+        /// A transcription.
+        SpeechToText => "stt";
+    }
+}
+
+open_enum! {
+    /// Direction of a call or message, seen from the account.
+    Direction {
+        /// To us.
+        Inbound => "inbound", "incoming";
+        /// From us.
+        Outbound => "outbound", "outgoing";
+    }
+}

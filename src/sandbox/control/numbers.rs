@@ -119,6 +119,7 @@ struct CarrierChange {
     tags: Option<Vec<String>>,
     customer_reference: Option<String>,
     connection_id: Option<String>,
+    deletion_lock: Option<bool>,
     #[serde(default)]
     remove: bool,
 }
@@ -161,6 +162,7 @@ pub(super) fn apply(world: &mut World, wanted: &str, change: Change) -> Result<(
             let n = &mut world.telnyx.numbers[place];
             set(&mut n.status, change.status);
             set(&mut n.tags, change.tags);
+            set(&mut n.locked, change.deletion_lock);
             n.reference = change.customer_reference.or(n.reference.take());
             n.connection = change.connection_id.or(n.connection.take()).filter(|id| !id.is_empty());
         }

@@ -63,6 +63,8 @@ pub struct Telnyx {
     pub plus_filter: bool,
     /// `MA/mobile` to the requirements of an order: `{requirement_id, field_type}`.
     pub requirements: BTreeMap<String, Vec<Value>>,
+    /// Until an order whose documents are missing is cancelled, in seconds.
+    pub requirement_deadline_s: i64,
     /// API keys that are refused.
     pub bad_keys: Vec<String>,
     /// A deleted number answers with its final state instead of 404.
@@ -97,6 +99,7 @@ impl Default for Telnyx {
             exact_reference: true,
             plus_filter: false,
             requirements: BTreeMap::new(),
+            requirement_deadline_s: 30 * 86_400,
             bad_keys: Vec::new(),
             deleted_answers: false,
             requests_per_second: 0,

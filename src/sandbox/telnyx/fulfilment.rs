@@ -15,15 +15,18 @@ pub fn due(world: &mut World, now: Timestamp) -> Timestamp {
     let set = world.settings.telnyx.order_delay_ms;
     world.later(now, set, 3_000, "order.delay")
 }
+
 /// Lets orders whose time has come take effect.
 pub fn advance(world: &mut World, now: Timestamp) {
     let result = world.settings.telnyx.order_result.clone();
-    if result == "pending" {
-        return;
-    }
     for place in 0..world.telnyx.orders.len() {
         let order = &mut world.telnyx.orders[place];
-        if !order.is_open() || order.due.is_none_or(|due| due > now) {
+        if order.is_open() && order.deadline.is_some_and(|deadline| deadline <= now) {
+            order.status = "cancelled".to_owned();
+            order.updated = now;
+            continue;
+        }
+        if result == "pending" || !order.is_open() || order.due.is_none_or(|due| due > now) {
             continue;
         }
         order.status.clone_from(&result);

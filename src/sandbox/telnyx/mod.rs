@@ -9,13 +9,19 @@ pub mod audio;
 pub mod calls;
 pub mod errors;
 pub mod fulfilment;
+pub mod groups;
+#[cfg(test)]
+mod groups_tests;
+pub mod number_voice;
 pub mod numbers;
+pub mod order_items;
 pub mod ordering;
 pub mod orders;
 #[cfg(test)]
 mod orders_tests;
 pub mod pace;
 pub mod recordings;
+pub mod requirements;
 pub mod search;
 pub mod sub_orders;
 
@@ -34,6 +40,8 @@ pub struct Account {
     pub orders: Vec<orders::Order>,
     /// All numbers, deleted ones too.
     pub numbers: Vec<numbers::Number>,
+    /// Requirement groups.
+    pub groups: Vec<groups::Group>,
     /// TeXML applications.
     pub applications: Vec<applications::Application>,
     /// Recordings and their transcriptions.
@@ -49,7 +57,7 @@ pub const ROUTES: &[Route] = &[
     r("GET", "country_coverage", "telnyx.list_coverage", search::list_coverage),
     r("GET", "country_coverage/countries/{country}", "telnyx.get_coverage", search::get_coverage),
     r("GET", "available_phone_numbers", "telnyx.search_numbers", search::search),
-    r("GET", "regulatory_requirements", "telnyx.list_requirements", sub_orders::requirements),
+    r("GET", "regulatory_requirements", "telnyx.list_requirements", requirements::list),
     r("POST", "number_orders", "telnyx.create_number_order", ordering::create),
     r("GET", "number_orders", "telnyx.list_number_orders", orders::list),
     r("GET", "number_orders/{id}", "telnyx.get_number_order", orders::get),
@@ -60,12 +68,28 @@ pub const ROUTES: &[Route] = &[
     r("PATCH", "sub_number_orders/{id}/cancel", "telnyx.cancel_sub_number_order", sub_orders::cancel_sub),
     r("POST", "sub_number_orders/{id}/requirement_group", "telnyx.attach_requirement_group", sub_orders::attach_group),
     r("GET", "phone_numbers", "telnyx.list_numbers", numbers::list),
+    r("GET", "number_order_phone_numbers", "telnyx.list_order_items", order_items::list),
+    r("GET", "number_order_phone_numbers/{id}", "telnyx.get_order_item", order_items::get),
+    r("PATCH", "number_order_phone_numbers/{id}", "telnyx.update_order_item", order_items::update),
+    r(
+        "POST",
+        "number_order_phone_numbers/{id}/requirement_group",
+        "telnyx.attach_item_requirement_group",
+        order_items::attach_group,
+    ),
+    r("POST", "requirement_groups", "telnyx.create_requirement_group", groups::create),
+    r("GET", "requirement_groups", "telnyx.list_requirement_groups", groups::list),
+    r("GET", "requirement_groups/{id}", "telnyx.get_requirement_group", groups::get),
+    r("PATCH", "requirement_groups/{id}", "telnyx.update_requirement_group", groups::update),
+    r("DELETE", "requirement_groups/{id}", "telnyx.delete_requirement_group", groups::delete),
+    r("POST", "requirement_groups/{id}/submit_for_approval", "telnyx.submit_requirement_group", groups::submit),
+    r("GET", "phone_numbers/voice", "telnyx.list_numbers_voice", number_voice::list),
     r("GET", "phone_numbers/slim", "telnyx.list_numbers_slim", numbers::list_slim),
     r("GET", "phone_numbers/{id}", "telnyx.get_number", numbers::get),
     r("PATCH", "phone_numbers/{id}", "telnyx.update_number", numbers::update),
     r("DELETE", "phone_numbers/{id}", "telnyx.delete_number", numbers::delete),
-    r("GET", "phone_numbers/{id}/voice", "telnyx.get_number_voice", numbers::get_voice),
-    r("PATCH", "phone_numbers/{id}/voice", "telnyx.update_number_voice", numbers::update_voice),
+    r("GET", "phone_numbers/{id}/voice", "telnyx.get_number_voice", number_voice::get),
+    r("PATCH", "phone_numbers/{id}/voice", "telnyx.update_number_voice", number_voice::update),
     r("POST", "texml_applications", "telnyx.create_application", applications::create),
     r("GET", "texml_applications", "telnyx.list_applications", applications::list),
     r("GET", "texml_applications/{id}", "telnyx.get_application", applications::get),

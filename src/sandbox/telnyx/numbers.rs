@@ -35,6 +35,8 @@ pub struct Number {
     pub reference: Option<String>,
     /// Tags.
     pub tags: Vec<String>,
+    /// Set in the portal: it can't be given back.
+    pub locked: bool,
     /// Voice settings that were changed.
     pub voice: Value,
     /// When it was bought.
@@ -60,6 +62,7 @@ impl Number {
             connection: None,
             reference: None,
             tags: Vec::new(),
+            locked: false,
             voice: json!({}),
             created: now,
             updated: now,
@@ -71,15 +74,18 @@ impl Number {
     fn view(&self, record_type: &str, world: &World) -> Value {
         let connection = self.connection.as_ref();
         let app = connection.and_then(|id| world.telnyx.applications.iter().find(|app| app.id == *id));
+        let on = |pointer: &str| self.voice.pointer(pointer).and_then(Value::as_bool).unwrap_or(false);
+        let screening = self.voice.get("inbound_call_screening").and_then(Value::as_str).unwrap_or("disabled");
         json!({
             "id": self.id, "record_type": record_type, "phone_number": self.e164, "status": self.status,
             "country_iso_alpha2": self.country, "phone_number_type": self.kind, "connection_id": self.connection,
             "connection_name": app.map(|app| app.fields["friendly_name"].clone()), "messaging_profile_id": null,
             "messaging_profile_name": null, "billing_group_id": null, "customer_reference": self.reference,
             "tags": self.tags, "external_pin": null, "emergency_address_id": null, "emergency_enabled": false,
-            "emergency_status": "disabled", "deletion_lock_enabled": false, "call_forwarding_enabled": false,
-            "call_recording_enabled": false, "caller_id_name_enabled": false, "cnam_listing_enabled": false,
-            "hd_voice_enabled": false, "t38_fax_gateway_enabled": true, "inbound_call_screening": "disabled",
+            "emergency_status": "disabled", "deletion_lock_enabled": self.locked,
+            "call_forwarding_enabled": on("/call_forwarding/call_forwarding_enabled"),
+            "call_recording_enabled": on("/call_recording/inbound_call_recording_enabled"), "caller_id_name_enabled": false, "cnam_listing_enabled": false,
+            "hd_voice_enabled": false, "t38_fax_gateway_enabled": true, "inbound_call_screening": screening,
             "source_type": "number_order", "purchased_at": time(self.created), "activated_at": time(self.created),
             "created_at": time(self.created), "updated_at": time(self.updated),
         })
@@ -160,7 +166,11 @@ pub fn list_slim(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     page(ctx.req, &found, 250)
 }
 
-fn position(world: &World, id: &str) -> Result<usize, Response> {
+/// Where a number is, or 404.
+///
+/// # Errors
+/// 10005.
+pub fn position(world: &World, id: &str) -> Result<usize, Response> {
     let shows_deleted = world.settings.telnyx.deleted_answers;
     let found = world.telnyx.numbers.iter().position(|n| n.id == id && (shows_deleted || n.deleted_at.is_none()));
     found.ok_or_else(|| errors::not_found("The phone number does not exist."))
@@ -203,6 +213,10 @@ pub fn update(world: &mut World, ctx: &Ctx<'_>) -> Answer {
 pub fn delete(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let place = position(world, ctx.param(0))?;
     let number = &mut world.telnyx.numbers[place];
+    if number.locked {
+        // That it is refused is documented, the code is not.
+        return Err(errors::refuse(422, "10021", "Resource in use", "The phone number has its deletion lock enabled."));
+    }
     if number.deleted_at.is_none() {
         number.status = "deleted".to_owned();
         number.deleted_at = Some(ctx.now);
@@ -226,42 +240,6 @@ pub fn delete(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         }
     }
     data(200, &last)
-}
-
-fn voice(number: &Number) -> Value {
-    let mut settings = json!({
-        "id": number.id, "record_type": "voice_settings", "phone_number": number.e164,
-        "connection_id": number.connection, "customer_reference": number.reference, "tech_prefix_enabled": false,
-        "translated_number": "", "usage_payment_method": "pay-per-minute", "inbound_call_screening": "disabled",
-        "call_forwarding": {"call_forwarding_enabled": false, "forwarding_type": "always", "forwards_to": ""},
-        "call_recording": {"inbound_call_recording_enabled": false, "inbound_call_recording_format": "wav",
-                           "inbound_call_recording_channels": "single"},
-        "cnam_listing": {"cnam_listing_enabled": false, "cnam_listing_details": ""},
-        "emergency": {"emergency_enabled": false, "emergency_address_id": "", "emergency_status": "disabled"},
-        "media_features": {"rtp_auto_adjust_enabled": true, "accept_any_rtp_packets_enabled": false,
-                           "t38_fax_gateway_enabled": true},
-    });
-    for (key, value) in number.voice.as_object().into_iter().flatten() {
-        settings[key] = value.clone();
-    }
-    set_only(settings)
-}
-
-/// GET /phone_numbers/{id}/voice
-pub fn get_voice(world: &mut World, ctx: &Ctx<'_>) -> Answer {
-    let place = position(world, ctx.param(0))?;
-    data(200, &voice(&world.telnyx.numbers[place]))
-}
-
-/// PATCH /phone_numbers/{id}/voice
-pub fn update_voice(world: &mut World, ctx: &Ctx<'_>) -> Answer {
-    let body = object(ctx.req)?;
-    let place = position(world, ctx.param(0))?;
-    let number = &mut world.telnyx.numbers[place];
-    for (key, value) in body {
-        number.voice[key] = value;
-    }
-    data(200, &voice(&world.telnyx.numbers[place]))
 }
 
 #[cfg(test)]

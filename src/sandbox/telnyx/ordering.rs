@@ -6,9 +6,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::groups::Group;
 use super::orders::{Item, Order};
 use super::search::Offer;
-use super::{account, data, errors, fulfilment, object};
+use super::{account, data, errors, fulfilment, object, requirements};
 use crate::domain::{E164, Usd};
 use crate::sandbox::http::{Response, digits};
 use crate::sandbox::world::{Answer, Ctx, World};
@@ -56,10 +57,14 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     for item in &mut items {
         item.id = world.uuid("order.item");
     }
-    let requirements = needed(world, &items[0].offer);
-    let grouped = wanted.iter().all(|wish| wish.get("requirement_group_id").is_some_and(Value::is_string));
-    let met = requirements.is_empty() || grouped;
+    let mut requirements = requirements::needed(world, &items[0].offer.country, &items[0].offer.kind);
+    let groups: Vec<&str> = wanted.iter().filter_map(|wish| wish.get("requirement_group_id")?.as_str()).collect();
+    let (values, approved) = grouped(world, &groups);
+    requirements::fill(&mut requirements, &values);
+    let met = requirements.is_empty() || (approved && groups.len() == wanted.len());
     let due = if met { Some(fulfilment::due(world, ctx.now)) } else { None };
+    let patience = jiff::SignedDuration::from_secs(world.settings.telnyx.requirement_deadline_s);
+    let deadline = if met { None } else { ctx.now.checked_add(patience).ok() };
     let (id, sub_id) = (world.uuid("order"), world.uuid("suborder"));
     let order = Order {
         id,
@@ -70,6 +75,7 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         status: "pending".to_owned(),
         requirements,
         met,
+        deadline,
         due,
         created: ctx.now,
         updated: ctx.now,
@@ -78,6 +84,15 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     world.telnyx.orders.push(order);
     data(200, &answer)
 }
+
+/// The values of groups that an order names, and whether all are approved; a group that is not known here is one that
+/// somebody made in the portal and that was approved there.
+fn grouped(world: &World, ids: &[&str]) -> (Vec<Value>, bool) {
+    let known: Vec<&Group> = world.telnyx.groups.iter().filter(|group| ids.contains(&group.id.as_str())).collect();
+    let values = known.iter().flat_map(|group| group.requirements.clone()).collect();
+    (values, known.iter().all(|group| group.status == "approved"))
+}
+
 fn orderable(world: &World, now: Timestamp, e164: &str, pointer: &str) -> Result<Offer, Response> {
     if E164::parse(e164).is_err() {
         return Err(errors::at(
@@ -110,9 +125,4 @@ fn orderable(world: &World, now: Timestamp, e164: &str, pointer: &str) -> Result
         )),
         Some(offer) => Ok(offer.clone()),
     }
-}
-
-fn needed(world: &World, offer: &Offer) -> Vec<Value> {
-    let key = format!("{}/{}", offer.country, offer.kind);
-    world.settings.telnyx.requirements.get(&key).cloned().unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::search::Offer;
-use super::{data, errors, object, page, set_only, sub_orders, time};
+use super::{data, errors, object, page, requirements, set_only, time};
 use crate::sandbox::http::Response;
 use crate::sandbox::world::{Answer, Ctx, World};
 
@@ -41,6 +41,8 @@ pub struct Order {
     pub requirements: Vec<Value>,
     /// A group was attached, or all values are there.
     pub met: bool,
+    /// When it is cancelled for want of documents; None once they are there.
+    pub deadline: Option<Timestamp>,
     /// When it takes effect; None while it waits for documents.
     pub due: Option<Timestamp>,
     /// When it was accepted.
@@ -81,20 +83,19 @@ impl Order {
     /// As GET by id shows it.
     pub fn full(&self) -> Value {
         let mut all = self.head();
-        all["phone_numbers"] = self
-            .items
-            .iter()
-            .map(|item| {
-                json!({
-                    "id": item.id, "record_type": "number_order_phone_number", "phone_number": item.e164,
-                    "phone_number_type": item.offer.kind, "country_code": item.offer.country,
-                    "country_iso_alpha2": item.offer.country, "requirements_met": self.met,
-                    "requirements_status": self.requirements_status(), "status": self.status,
-                    "regulatory_requirements": self.requirements,
-                })
-            })
-            .collect();
+        all["phone_numbers"] = self.items.iter().map(|item| self.item(item)).collect();
         all
+    }
+
+    /// One of its numbers.
+    pub fn item(&self, item: &Item) -> Value {
+        json!({
+            "id": item.id, "record_type": "number_order_phone_number", "phone_number": item.e164,
+            "phone_number_type": item.offer.kind, "country_code": item.offer.country,
+            "country_iso_alpha2": item.offer.country, "requirements_met": self.met,
+            "requirements_status": self.requirements_status(), "status": self.status,
+            "regulatory_requirements": self.requirements,
+        })
     }
 
     /// As the list shows it: of the numbers only id and number.
@@ -119,6 +120,7 @@ impl Order {
         }))
     }
 }
+
 /// GET /number_orders
 pub fn list(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let exact = world.settings.telnyx.exact_reference;
@@ -168,6 +170,6 @@ pub fn update(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     if let Some(reference) = body.get("customer_reference").and_then(Value::as_str) {
         world.telnyx.orders[place].reference = Some(reference.to_owned());
     }
-    sub_orders::give_values(world, place, &body, ctx.now)?;
+    requirements::give_values(world, place, &body, ctx.now)?;
     data(200, &world.telnyx.orders[place].full())
 }
