@@ -11,6 +11,11 @@ import subprocess
 import threading
 import time
 import urllib.request
+import warnings
+
+import httpx
+import pywa
+import telnyx
 
 from exchanges import JOURNALS
 
@@ -65,7 +70,7 @@ class Sandbox:
             # keep ends the sandbox when this process ends in any way.
             [ROOT / "scripts" / "keep", binary, "sandbox", "--telnyx-addr=127.0.0.1:0", "--meta-addr=127.0.0.1:0",
              "--control-addr=127.0.0.1:0", f"--webhook-url={webhook_url}", "--speed=0", "--seed=11",
-             f"--journal={JOURNALS}/sdk-{int(time.time() * 1000)}-{os.getpid()}.jsonl"],
+             f"--journal={JOURNALS}/sdk-{time.time_ns()}.jsonl"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
             env={**os.environ, "APP_SECRET": APP_SECRET},
         )
@@ -92,6 +97,22 @@ class Sandbox:
         self.child.wait(timeout=30)
         self.child.stdout.close()
         self.log.close()
+
+
+def telnyx_client(sandbox, key="KEY-of-the-sdks"):
+    # A second POST of an order would be a second purchase: no retries.
+    return telnyx.Telnyx(api_key=key, base_url=sandbox.telnyx, max_retries=0)
+
+
+def meta_client(sandbox, waba, token="token-of-the-sdks"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about webhooks without a server of pywa's own
+        client = pywa.WhatsApp(
+            token=token, waba_id=waba, app_id="7700", app_secret=APP_SECRET, verify_token="v", filter_updates=False,
+            session=httpx.Client(trust_env=False, timeout=30),
+        )
+    client.api._session.base_url = f"{sandbox.meta}/v25.0"  # pywa knows one host only
+    return client
 
 
 def until(what, look, seconds=30):

@@ -10,14 +10,13 @@ import datetime
 import re
 import sys
 import unittest
-import warnings
 
-import httpx
 import pywa
 import telnyx
 from pywa import errors, types
 
-from bed import APP_SECRET, Ours, Sandbox, until
+from bed import Ours, Sandbox, meta_client, telnyx_client, until
+from refusals import MetaRefuses, TelnyxRefuses  # noqa: F401  their tests belong to this suite
 
 WABA, BUSINESS = "104", "1020"
 
@@ -34,18 +33,10 @@ class Walk(unittest.TestCase):
         cls.addClassCleanup(cls.sandbox.stop)
         # pywa sends no appsecret_proof.
         cls.sandbox.post("/settings", {"meta": {"require_proof": False}})
-        # A second POST of an order would be a second purchase: no retries.
-        cls.telnyx = telnyx.Telnyx(api_key="KEY-of-the-sdks", base_url=cls.sandbox.telnyx, max_retries=0)
+        cls.telnyx = telnyx_client(cls.sandbox)
         cls.addClassCleanup(cls.telnyx.close)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            cls.meta = pywa.WhatsApp(
-                token="token-of-the-sdks", waba_id=WABA, app_id="7700", app_secret=APP_SECRET, verify_token="v",
-                server=None, filter_updates=False, session=httpx.Client(trust_env=False, timeout=30),
-            )
-        session = cls.meta.api._session  # pywa knows one host only
-        session.base_url = f"{cls.sandbox.meta}/v25.0"
-        cls.addClassCleanup(session.close)
+        cls.meta = meta_client(cls.sandbox, WABA)
+        cls.addClassCleanup(cls.meta.api._session.close)
         cls.heard = []
         cls.meta.add_handlers(pywa.handlers.MessageHandler(lambda _, message: cls.heard.append(message)))
         cls.meta.add_handlers(pywa.handlers.MessageStatusHandler(lambda _, status: cls.heard.append(status)))

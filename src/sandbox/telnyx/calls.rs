@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{errors, page, time};
-use crate::sandbox::http::{Request, digits};
+use crate::sandbox::http::{Request, Response, digits};
 use crate::sandbox::world::{Answer, Ctx, World};
 
 /// A call event.
@@ -133,7 +133,9 @@ fn is_range(word: &str) -> bool {
 pub fn list_records(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let req = ctx.req;
     let Some(kind) = req.filter("record_type").filter(|kind| RECORD_TYPES.contains(kind)) else {
-        return Err(errors::refuse(400, "10015", "Bad Request", "No matching record type."));
+        // Alone of all refusals this one has no meta, says the file.
+        let error = json!({"code": "10015", "title": "Bad Request", "detail": "No matching record type."});
+        return Err(Response::json(400, &json!({"errors": [error]})));
     };
     if req.query.iter().any(|(key, _)| key.starts_with("filter[date_range]["))
         || req.filter("date_range").is_some_and(|word| !is_range(word))
