@@ -1,6 +1,7 @@
 //! Running the controller: watches, the two reconcilers, shutdown. What a pass does is `line`'s and `portfolio`'s; what
 //! both work with is `context`. Must never decide anything about a line or a Portfolio.
 
+mod concerned;
 pub mod context;
 pub mod events;
 mod lease;
@@ -9,8 +10,7 @@ pub mod views;
 
 pub use lease::{Lease, while_leading};
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -28,11 +28,9 @@ use crate::controller::slots::Slots;
 use crate::controller::views::Views;
 use crate::domain::{ClusterId, PolicyTime, SharedClock};
 use crate::portfolio::accounts::Accounts;
-use crate::portfolio::observed::{Observations, Observed};
+use crate::portfolio::observed::Observations;
 use crate::portfolio::rounds::Rounds;
 use crate::providers::Http;
-use crate::resources::conditions::{ConditionType, get, is_true};
-use crate::resources::reasons::Reason;
 use crate::resources::{ClientNumber, Portfolio, names};
 use crate::store::Store;
 use crate::telemetry::Part;
@@ -169,12 +167,11 @@ async fn run_lines(
     ctx: Arc<Context>,
     stop: CancellationToken,
 ) {
-    let told: Arc<Mutex<HashMap<String, Arc<Observed>>>> = Arc::default();
+    let told = Arc::new(concerned::Told::default());
     for portfolios in portfolios {
         let (mapper, told) = (ctx.clone(), told.clone());
         controller = controller.watches(portfolios, watcher::Config::default(), move |portfolio| {
-            let news = news(&mapper, &portfolio, &told);
-            concerned(&mapper, &portfolio, news.as_deref())
+            concerned::by(&mapper, &portfolio, &told)
         });
     }
     controller
@@ -237,41 +234,6 @@ async fn run_portfolios(
             }
         })
         .await;
-}
-
-/// What the Portfolio's last round saw, if it was not told before.
-fn news(ctx: &Context, portfolio: &Portfolio, told: &Mutex<HashMap<String, Arc<Observed>>>) -> Option<Arc<Observed>> {
-    let observed = ctx.observations.get(portfolio)?;
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    let last = told.insert(portfolio.uid().unwrap_or_default(), observed.clone());
-    last.is_none_or(|last| !Arc::ptr_eq(&last, &observed)).then_some(observed)
-}
-
-/// The lines that a change of a Portfolio concerns: those that wait for it, those for which its last round has news, and
-/// all when it is suspended or resumed. A claim in the ledger must not wake every line.
-fn concerned(ctx: &Context, portfolio: &Portfolio, news: Option<&Observed>) -> Vec<ObjectRef<ClientNumber>> {
-    let waits = [
-        Reason::PortfolioNotFound.as_str(),
-        Reason::PortfolioNotReady.as_str(),
-        Reason::NamespaceNotAllowed.as_str(),
-        Reason::CapacityFull.as_str(),
-        Reason::PurchaseLimitReached.as_str(),
-        Reason::PriceAboveLimit.as_str(),
-        Reason::CaptureNotConfigured.as_str(),
-    ];
-    crate::portfolio::lines_of(ctx, portfolio)
-        .into_iter()
-        .filter(|line| {
-            let conditions = line.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
-            let reason = get(conditions, ConditionType::Ready).map(|c| c.reason.as_str());
-            let suspended = is_true(conditions, ConditionType::Suspended);
-            portfolio.spec.suspend != suspended
-                || reason.is_none_or(|reason| waits.contains(&reason))
-                || line.metadata.deletion_timestamp.is_some()
-                || news.is_some_and(|observed| crate::line::keep::due(line, portfolio, observed, ctx))
-        })
-        .map(|line| ObjectRef::from_obj(line.as_ref()))
-        .collect()
 }
 
 fn report<E: std::error::Error, W: std::error::Error>(

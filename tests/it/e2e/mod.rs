@@ -6,3 +6,4 @@ mod leaks;
 mod onboarding;
 mod outage;
 mod scenarios;
+mod steady;
