@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::plan::Step;
 use super::status::Progress;
 use crate::domain::PolicyTime;
-use crate::providers::{ErrorClass, ProviderError};
+use crate::providers::{ErrorClass, ProviderError, Reason as Outcome};
 use crate::resources::reasons::Reason;
 use crate::store::StoreError;
 
@@ -64,48 +64,61 @@ pub fn verdict(step: Step, error: &StepError, policy: PolicyTime) -> Option<Verd
 }
 
 fn provider(step: Step, error: &ProviderError, policy: PolicyTime) -> Verdict {
-    let text = error.provider_text();
+    let message = format!("{}: {}", error.provider_text(), error.what_to_do);
+    let reason = condition(error.operation, error.class, error.reason);
     // What the provider says is real time; what its rule says is policy.
     let asked = error.retry_after.or(error.policy_wait.map(|wait| policy.scaled(wait)));
     match error.class {
-        ErrorClass::Throttled { retry_after } => Verdict {
-            progress: Progress::working(
-                step,
-                Reason::RateLimited,
-                format!("{text}; tried again after the time the provider asks for"),
-            ),
-            failure: false,
-            wait: retry_after.or(asked),
-        },
-        ErrorClass::NeedsHuman | ErrorClass::Refused => Verdict {
-            progress: Progress::stalled(step, refusal(error), format!("{text}: {}", error.what_to_do)),
-            failure: true,
-            wait: asked,
-        },
-        ErrorClass::Transient | ErrorClass::Unknown => Verdict {
-            progress: Progress::working(
-                step,
-                Reason::ProviderUnavailable,
-                format!("{text}; tried again by itself with growing gaps"),
-            ),
-            failure: true,
-            wait: asked,
-        },
+        ErrorClass::Throttled { retry_after } => {
+            Verdict { progress: Progress::working(step, reason, message), failure: false, wait: retry_after.or(asked) }
+        }
+        ErrorClass::NeedsHuman | ErrorClass::Refused => {
+            Verdict { progress: Progress::stalled(step, reason, message), failure: true, wait: asked }
+        }
+        ErrorClass::Transient | ErrorClass::Unknown => {
+            Verdict { progress: Progress::working(step, reason, message), failure: true, wait: asked }
+        }
     }
 }
 
-/// The condition's reason for a refusal that no step has treated itself.
-fn refusal(error: &ProviderError) -> Reason {
-    use crate::providers::Reason as Outcome;
-    match error.reason {
-        Outcome::TokenInvalid | Outcome::PermissionDenied => Reason::CredentialsInvalid,
-        Outcome::InsufficientFunds | Outcome::PaymentNeeded => Reason::InsufficientFunds,
-        Outcome::NoCoverage => Reason::NoCoverage,
-        Outcome::RequirementsNeeded => Reason::RequirementsMissing,
-        Outcome::NumberCapReached => Reason::CapacityFull,
-        Outcome::NumberBurnt => Reason::NumberBurnt,
-        Outcome::PinMismatch | Outcome::PinBlocked => Reason::PinMismatch,
-        Outcome::NameRefused => Reason::NameDeclined,
-        _ => Reason::RefusedByProvider,
-    }
+/// The condition's reason for an outcome of a call; docs/errors.md is made from it. Some outcomes are the step's own
+/// business, which shows the reason named here for them.
+pub fn condition(operation: &str, class: ErrorClass, outcome: Outcome) -> Reason {
+    settled(operation, class, outcome).unwrap_or(match class {
+        ErrorClass::Throttled { .. } => Reason::RateLimited,
+        ErrorClass::Transient | ErrorClass::Unknown => Reason::ProviderUnavailable,
+        ErrorClass::NeedsHuman | ErrorClass::Refused => match outcome {
+            Outcome::TokenInvalid | Outcome::PermissionDenied => Reason::CredentialsInvalid,
+            Outcome::InsufficientFunds | Outcome::PaymentNeeded => Reason::InsufficientFunds,
+            Outcome::NoCoverage => Reason::NoCoverage,
+            Outcome::RequirementsNeeded => Reason::RequirementsMissing,
+            Outcome::NumberCapReached => Reason::CapacityFull,
+            Outcome::NumberBurnt => Reason::NumberBurnt,
+            Outcome::PinMismatch | Outcome::PinBlocked => Reason::PinMismatch,
+            _ if operation == "create_phone_number" => Reason::LinkRefused,
+            Outcome::NameRefused => Reason::NameDeclined,
+            _ => Reason::RefusedByProvider,
+        },
+    })
+}
+
+/// What a step settles itself: it looks the outcome up, or goes another way.
+fn settled(operation: &str, class: ErrorClass, outcome: Outcome) -> Option<Reason> {
+    use ErrorClass::{NeedsHuman, Refused, Transient, Unknown};
+    Some(match (operation, class, outcome) {
+        ("create_order", Unknown, _) => Reason::PurchaseOutcomeUnknown,
+        ("create_order", Refused, _) => Reason::OrderRejected,
+        ("create_phone_number", Unknown, _) | ("create_phone_number", _, Outcome::AlreadyAdded) => Reason::LinkPending,
+        ("request_code", _, Outcome::AlreadyVerified) => Reason::InProgress,
+        ("request_code", Unknown | Transient, _) | ("verify_code", Unknown, _) => Reason::CodeRequested,
+        ("request_code", class, Outcome::CodeVolumeLimit) if class != NeedsHuman => Reason::CodeRateLimited,
+        ("request_code", class, _) if class != NeedsHuman => Reason::CodeUnavailable,
+        ("verify_code", _, Outcome::WrongCode) | ("verify_code", Refused, _) => Reason::CodeWrong,
+        ("register", _, Outcome::NameNotReady) => Reason::NamePending,
+        ("register", _, Outcome::NeedsVerification) => Reason::InProgress,
+        ("register", _, Outcome::NumberBurnt) => Reason::NumberBurnt,
+        ("register", _, Outcome::RegisterLimit) => Reason::RegistrationLimited,
+        ("register", Unknown, _) => Reason::Registering,
+        _ => return None,
+    })
 }

@@ -7,6 +7,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::time::Duration;
 
+use super::error::condition;
 use super::pass::Pass;
 use super::plan::Step;
 use super::status::Progress;
@@ -68,11 +69,7 @@ async fn add(pass: &mut Pass<'_>, number: &E164, attempt: i32) -> StepResult {
         Ok(_) => Ok(Outcome::wait(pending(), Duration::ZERO)),
         Err(error) if error.is(Outcomes::AlreadyAdded) => Ok(Outcome::wait(pending(), pass.ctx.policy.link_poll())),
         Err(error) if matches!(error.class, ErrorClass::Refused | ErrorClass::NeedsHuman) => {
-            let reason = match error.reason {
-                Outcomes::NumberCapReached => Reason::CapacityFull,
-                Outcomes::TokenInvalid | Outcomes::PermissionDenied => Reason::CredentialsInvalid,
-                _ => Reason::LinkRefused,
-            };
+            let reason = condition(error.operation, error.class, error.reason);
             let message = format!("{}: {}; tried again by itself", error.provider_text(), error.what_to_do);
             Ok(Outcome::wait(Progress::stalled(Step::Link, reason, message), pass.ctx.policy.link_grace()))
         }

@@ -14,6 +14,7 @@ mod clean;
 mod document;
 pub mod error;
 mod exchange;
+mod hide;
 pub mod http;
 mod lenient;
 pub mod meta;
@@ -26,7 +27,7 @@ mod transport;
 #[cfg(test)]
 mod transport_tests;
 
-pub use classify::{Class, Row};
+pub use classify::{BY_STATUS, Class, Row, StatusRow};
 pub use document::DocumentError;
 pub use error::{Effect, ErrorClass, ErrorDetails, Provider, ProviderError};
 pub use http::{CallHook, Http, ProviderCall, SetupError};

@@ -122,6 +122,24 @@ reasons! {
     AccountLocked,
     /// No valid payment method, or payment overdue.
     PaymentNeeded,
+    /// The business is not verified.
+    BusinessUnverified,
+
+    // Messages at Meta.
+    /// The message does not reach this person.
+    Undeliverable,
+    /// Only a template may be sent: the person's last message is older than 24 hours.
+    WindowClosed,
+    /// The number may send less for its low quality.
+    QualityLimited,
+    /// The person wants no marketing.
+    OptedOut,
+    /// The kind of message can't be shown or sent this way.
+    MessageUnsupported,
+    /// The file can't be used.
+    MediaUnusable,
+    /// The template is missing, not approved, or filled wrongly.
+    TemplateUnusable,
 }
 
 impl fmt::Display for Reason {

@@ -8,6 +8,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use super::classify::{self, Class, Problem, Row};
 use super::clean;
 use super::error::{Effect, ErrorDetails, Provider, ProviderError};
+use super::hide;
 use super::reason::Reason;
 use super::request::Operation;
 
@@ -33,11 +34,11 @@ pub(crate) fn refusal(
     secrets: &[&str],
 ) -> (ProviderError, Option<String>) {
     let problems = (dialect.problems)(body);
-    let row = classify::find(dialect.rows, operation.name, &problems);
+    let row = classify::find(dialect.rows, operation.name, Some(status), &problems);
     let (class, reason, what, policy_wait, problem) = match row {
         Some((row, problem)) => (row.class, row.reason, row.what_to_do, row.wait, Some(problem)),
         None => {
-            let (class, reason, what) = classify::by_status(status, operation.effect, !problems.is_empty());
+            let (class, reason, what) = classify::by_status(status, operation.effect, &problems);
             (class, reason, what, None, problems.first())
         }
     };
@@ -55,11 +56,11 @@ pub(crate) fn refusal(
     let mut refusal = error(dialect.provider, operation, class, reason, message, what);
     refusal.class = class.resolve(operation.effect, retry_after);
     refusal.code = problem.and_then(|p| p.code.clone()).filter(|code| is_code(code, secrets));
-    refusal.subcode = problem.and_then(|p| p.subcode);
+    refusal.subcode = problem.and_then(|p| p.subcode).filter(|code| is_code(&code.to_string(), secrets));
     refusal.http_status = Some(status);
     refusal.retry_after = retry_after;
     refusal.policy_wait = policy_wait;
-    (refusal, problem.and_then(|p| p.trace.clone()))
+    (refusal, problem.and_then(|p| p.trace.clone()).filter(|trace| !hide::holds(trace, secrets)))
 }
 
 /// An error without an answer.
@@ -90,7 +91,7 @@ pub(crate) fn error(
 /// A code is short and plain; anything else that stands in its place is not shown.
 fn is_code(code: &str, secrets: &[&str]) -> bool {
     let plain = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
-    code.len() <= 24 && code.bytes().all(plain) && !secrets.iter().any(|secret| code.contains(secret))
+    code.len() <= 24 && code.bytes().all(plain) && clean::clean(code, secrets) == code
 }
 
 /// What happens next after an unclear answer.

@@ -8,6 +8,7 @@ use super::super::status::Progress;
 use super::claim;
 use crate::domain::{Country, E164, Usd};
 use crate::portfolio::ledger::{self, Refusal};
+use crate::providers::ProviderError;
 use crate::providers::telnyx::Candidate;
 use crate::resources::reasons::Reason;
 
@@ -100,9 +101,10 @@ pub async fn too_poor(pass: &Pass<'_>, chosen: &Candidate) -> Result<Option<Outc
 }
 
 /// What is shown where the carrier sells no such number.
-pub fn no_coverage(pass: &Pass<'_>, country: &Country) -> Outcome {
+pub fn no_coverage(pass: &Pass<'_>, country: &Country, error: &ProviderError) -> Outcome {
     let message = format!(
-        "Telnyx sells no such number in {country}: use number.existing with a number that you have, also with carrier External"
+        "Telnyx sells no such number in {country} ({}): use number.existing with a number that you have, also with carrier External",
+        error.provider_text()
     );
     Outcome::wait(Progress::stalled(Step::Acquire, Reason::NoCoverage, message), pass.ctx.policy.backoff(8))
 }

@@ -6,6 +6,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::super::error::condition;
 use super::super::pass::Pass;
 use super::super::plan::Step;
 use super::super::purchase::{Decision, LookUp, OrderState, candidate, decide};
@@ -36,7 +37,7 @@ pub async fn begin(
     }
     let found = match pass.account.telnyx.search(country, types, SEARCH_LIMIT).await {
         Ok(found) => found,
-        Err(error) if error.is(Outcomes::NoCoverage) => return Ok(no_coverage(pass, country)),
+        Err(error) if error.is(Outcomes::NoCoverage) => return Ok(no_coverage(pass, country, &error)),
         Err(error) => return Err(error.into()),
     };
     let mut taken: Vec<E164> = last.and_then(candidate).into_iter().collect();
@@ -189,12 +190,7 @@ fn refused(error: &crate::providers::ProviderError) -> (PurchasePhase, Progress)
     match error.class {
         ErrorClass::Refused => (PurchasePhase::Rejected, waiting(PurchasePhase::Rejected, None)),
         ErrorClass::NeedsHuman => {
-            let reason = match error.reason {
-                Outcomes::InsufficientFunds => Reason::InsufficientFunds,
-                Outcomes::RequirementsNeeded => Reason::RequirementsMissing,
-                Outcomes::TokenInvalid | Outcomes::PermissionDenied => Reason::CredentialsInvalid,
-                _ => Reason::RefusedByProvider,
-            };
+            let reason = condition(error.operation, error.class, error.reason);
             let message = format!("{}: {}", error.provider_text(), error.what_to_do);
             (PurchasePhase::Rejected, Progress::stalled(Step::Acquire, reason, message))
         }

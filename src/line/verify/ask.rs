@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::time::{Duration, Instant};
 
 use super::super::budget;
+use super::super::error::condition;
 use super::super::pass::Pass;
 use super::super::plan::{Step, plan};
 use super::super::status::Progress;
@@ -125,8 +126,7 @@ async fn call(
             pass.account.forget_waba_numbers();
             // Asking while blocked may prolong the block: at least an hour, or what Meta says.
             let wait = error.retry_after.unwrap_or_default().max(pass.ctx.policy.hour());
-            let reason =
-                if error.is(Outcomes::CodeVolumeLimit) { Reason::CodeRateLimited } else { Reason::CodeUnavailable };
+            let reason = condition(error.operation, error.class, error.reason);
             let human = error.class == ErrorClass::NeedsHuman;
             let text = error.provider_text();
             not_sent(pass, Some(Time(pass.ctx.clock.now() + wait))).await?;

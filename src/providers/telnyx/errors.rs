@@ -1,16 +1,17 @@
 //! Telnyx's error codes: class, reason, sentence. One table; the first row that fits is taken.
 //!
-//! Telnyx: decide by `errors[].code`, not by HTTP status: the same code comes with several (85000: 400, 85001: 409,
-//! 20100: 402, 403 or 422). 10011 is used for two things and is told apart by the status, which `problems` and the rows'
-//! absence leave to the fallback. What no row knows is Transient for reads and Unknown for effects.
+//! Telnyx: decide by `errors[].code`, not by HTTP status: the same code comes with several (85000: 400 or 422, 85001: 409,
+//! 20100: 402, 403 or 422). Only 10011 needs the status, since it is used for two things. What no row knows is Transient
+//! for reads and Unknown for effects. docs/provider-codes.md says where each code is known from; docs/errors.md is made
+//! from this table.
 
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::providers::classify::Class::{NeedsHuman, Refused, Transient, Unclear};
-use crate::providers::classify::{Problem, Row};
+use crate::providers::classify::Class::{NeedsHuman, Refused, Throttled, Transient, Unclear};
+use crate::providers::classify::{self, Problem, Row};
 use crate::providers::error::Provider;
 use crate::providers::reason::Reason;
 use crate::providers::refusal::Dialect;
@@ -30,60 +31,65 @@ const BY_ID: &[&str] = &[
     "delete_transcription",
     "coverage",
     "cancel_sub_order",
-    "transcription",
 ];
 /// An id of the wrong form must not pass for a number that was given back.
 const READ_BY_ID: &[&str] = &["order", "number_by_id", "recording", "coverage"];
-const AGAIN: &str = "nothing to do now; it is tried again by itself";
-const NEXT: &str = "nothing to do: another number is chosen by itself";
-const PAY: &str = "add money to the Telnyx account (Portal: Billing), then request a retry";
-const DOCUMENTS: &str = "hand in the documents that Telnyx asks for (Portal: Numbers, Requirement Groups) and name the \
-                         requirement group in the Portfolio";
-const UPGRADE: &str = "finish the account's verification in the Telnyx portal (Account: Public Profile and Verification), \
-                       then request a retry";
-const SUPPORT: &str = "contact Telnyx support: only they can lift this";
-const OURS: &str =
-    "report this with the message to the maintainers of the controller: Telnyx refused the form of the call";
 
 /// The table.
+#[rustfmt::skip]
 pub static TABLE: &[Row] = &[
     // Orders: a number can be sold once, and only after a search of this account.
-    Row::new("85000", Refused, Reason::SearchNeeded, "nothing to do: the number is searched again by itself before it is ordered"),
-    Row::new("85001", Refused, Reason::NumberTaken, NEXT),
-    Row::new("85002", Refused, Reason::NotFound, "nothing to do: the order is read again by itself"),
-    Row::new("85003", Refused, Reason::AlreadyExists, "nothing to do: the order's requirements are complete"),
-    Row::new("85004", NeedsHuman, Reason::InvalidConnection, "check the Portfolio's voiceConnectionId: it must be a TeXML application of this account"),
-    Row::new("85005", NeedsHuman, Reason::InvalidRequest, "remove or correct the messaging profile in the Telnyx portal"),
+    Row::new("85000", Refused, Reason::SearchNeeded, "nothing to do: the number was not in a recent search, so it is searched again by itself"),
+    Row::new("85001", Refused, Reason::NumberTaken, "nothing to do: the number is sold, another one is chosen by itself"),
+    Row::new("85002", Refused, Reason::NotFound, "nothing to do: the order does not hold this number and is read again by itself"),
+    Row::new("85003", Refused, Reason::AlreadyExists, "nothing to do: the order has all the documents that it needs"),
+    Row::new("85004", NeedsHuman, Reason::InvalidConnection, "check the Portfolio's TeXML application in the Telnyx portal: the order names one that this account does not have"),
+    Row::new("85005", NeedsHuman, Reason::InvalidRequest, "remove or correct the messaging profile in the Telnyx portal: the order can't use it"),
     Row::new("85006", Refused, Reason::NumberTaken, "nothing to do: the number is reserved by someone, another one is chosen by itself"),
     Row::new("85007", NeedsHuman, Reason::InUse, "release reservations in the Telnyx portal: the account has as many as it may have"),
     Row::new("85008", Refused, Reason::InUse, "nothing to do: the reservation can't be prolonged again and runs out by itself"),
+    // A refused requirement group may be blamed at `/phone_numbers/0/requirement_group_id`: that is not the number.
+    Row::new("10015", Unclear, Reason::RequirementsNeeded, "check in the Telnyx portal (Numbers, Requirement Groups) that the group that the Portfolio names is approved and fits the number; the order is looked up by itself")
+        .only(ORDER)
+        .says(&["requirement"]),
     // Telnyx: seen live for a number that is gone, in place of 85001.
-    Row::new("10015", Refused, Reason::NumberTaken, NEXT)
+    Row::new("10015", Refused, Reason::NumberTaken, "nothing to do: Telnyx does not sell this number (any more), another one is chosen by itself")
         .only(ORDER)
         .says(&["/phone_numbers", "not available", "no longer available", "unavailable", "already been purchased"]),
-    Row::new("10015", Unclear, Reason::InvalidRequest, "the order is looked up by itself; if this stays, compare the Portfolio's voiceConnectionId and requirement groups with the Telnyx portal").only(ORDER),
-    Row::new("10027", Unclear, Reason::Unclassified, "the order is looked up by itself; if this stays, read the account's notices in the Telnyx portal").only(ORDER),
-    // Search: which 4xx means "no coverage" is not documented, so all that blame the question are taken for it.
-    Row::new("10002", NeedsHuman, Reason::NoCoverage, NO_COVERAGE).only(SEARCH),
-    Row::new("10005", NeedsHuman, Reason::NoCoverage, "Telnyx sells no number of this kind in this country: use number.existing, or another country or type, or ask Telnyx support").only(SEARCH),
-    Row::new("10015", NeedsHuman, Reason::NoCoverage, "Telnyx finds no offer for this country and type: use number.existing, or another type, or ask Telnyx support").only(SEARCH),
-    Row::new("10027", NeedsHuman, Reason::NoCoverage, "Telnyx can't offer numbers for this country and type: use number.existing, or ask Telnyx support").only(SEARCH),
-    Row::new("10031", NeedsHuman, Reason::NoCoverage, "Telnyx knows no such combination of country and type: use number.existing, or ask Telnyx support").only(SEARCH),
-    Row::new("10032", NeedsHuman, Reason::NoCoverage, "Telnyx knows no such type of number there: take it out of number.acquire.types, or use number.existing").only(SEARCH),
+    // A 10015 that does not blame the number proves nothing about the order.
+    Row::new("10015", Unclear, Reason::InvalidRequest, "nothing to do now, the order is looked up by itself; if this stays, compare the Portfolio's requirement groups and its TeXML application with the Telnyx portal").only(ORDER),
+    Row::new("10027", Unclear, Reason::Unclassified, "nothing to do now, the order is looked up by itself; if this stays, read the account's notices in the Telnyx portal").only(ORDER),
+    // Search. Which 4xx means "no coverage" is not documented: what blames the country or the type does, and so does what
+    // blames nothing. What blames our other filters is a fault of ours, and says nothing about what is sold.
+    Row::new("10015", NeedsHuman, Reason::InvalidRequest, "report this with the message to the maintainers of the controller: Telnyx does not take a filter of the search")
+        .only(SEARCH)
+        .says(&["filter[features]", "filter[limit]", "/features", "/limit"]),
+    Row::new("10005", NeedsHuman, Reason::NoCoverage, "use number.existing, or another country or type, or ask Telnyx support: Telnyx finds no numbers of this kind there").only(SEARCH),
+    Row::new("10015", NeedsHuman, Reason::NoCoverage, "use number.existing, or another type, or ask Telnyx support: Telnyx has no offer for this country and type").only(SEARCH),
+    Row::new("10027", NeedsHuman, Reason::NoCoverage, "use number.existing, or ask Telnyx support what the account may buy: Telnyx can't offer numbers of this country and type").only(SEARCH),
+    Row::new("10032", NeedsHuman, Reason::NoCoverage, "take the type out of number.acquire.types, or use number.existing: Telnyx knows no such country or type")
+        .only(SEARCH)
+        .says(&["country_code", "phone_number_type"]),
     // By id: gone is gone.
     Row::new("10005", Refused, Reason::NotFound, "nothing to do: the object is not there (any more)").only(BY_ID),
-    Row::new("10006", Refused, Reason::NotFound, "check the id: Telnyx knows no such object").only(READ_BY_ID),
+    Row::new("10006", Refused, Reason::NotFound, "check the id: Telnyx knows no object of this form").only(READ_BY_ID),
     // The form of a call.
     Row::new("10002", NeedsHuman, Reason::InvalidPhoneNumber, "correct the phone number: Telnyx does not accept it"),
     Row::new("10004", NeedsHuman, Reason::InvalidRequest, "report this to the maintainers of the controller: a parameter that Telnyx wants is missing"),
     Row::new("10005", Unclear, Reason::NotFound, "check that the object exists in the Telnyx portal and that the API key belongs to this account"),
     Row::new("10006", NeedsHuman, Reason::InvalidRequest, "correct the id in the manifest or the Portfolio: it has not the form of a Telnyx id"),
-    Row::new("10016", NeedsHuman, Reason::InvalidPhoneNumber, "write the phone number in the form +212612345678"),
+    Row::new("10016", NeedsHuman, Reason::InvalidPhoneNumber, "write the phone number with a plus and the country's code, as in +212612345678"),
     Row::new("10017", NeedsHuman, Reason::InvalidRequest, "check that the TeXML application, profile or group that the Portfolio names still exists at Telnyx"),
-    Row::new("10031", NeedsHuman, Reason::InvalidRequest, "report this to the maintainers of the controller: Telnyx does not know a filter"),
-    Row::new("10032", NeedsHuman, Reason::InvalidRequest, "report this to the maintainers of the controller: Telnyx does not know a value"),
+    Row::new("10031", NeedsHuman, Reason::InvalidRequest, "report this to the maintainers of the controller: Telnyx does not know a filter of the call"),
+    Row::new("10032", NeedsHuman, Reason::InvalidRequest, "report this to the maintainers of the controller: Telnyx does not know a value of the call"),
+    Row::new("10015", NeedsHuman, Reason::RequirementsNeeded, "hand in the documents that Telnyx asks for (Portal: Numbers, Requirement Groups) and name the requirement group in the Portfolio").says(&["requirement"]),
+    Row::new("10015", Unclear, Reason::InvalidRequest, "report this with the message to the maintainers of the controller if it stays: Telnyx refused the form of the call"),
+    Row::new("10027", Unclear, Reason::Unclassified, "nothing to do now, it is looked at again by itself; if this stays, correct what the message names"),
+    // Telnyx: with 429 the rate limit; reports and call control use the same code for parameters.
+    Row::new("10011", Throttled, Reason::RateLimited, "nothing to do now; the account sends too many requests, they slow down by themselves").at(&[429]),
+    Row::new("10011", Unclear, Reason::InvalidRequest, "report this with the message to the maintainers of the controller if it stays: Telnyx does not accept a parameter of the call"),
     // Tries and rights.
-    Row::new("10007", Unclear, Reason::ProviderUnavailable, AGAIN),
+    Row::new("10007", Unclear, Reason::ProviderUnavailable, "nothing to do now; Telnyx had an unexpected error and it is looked at again by itself"),
     Row::new("10008", Unclear, Reason::NoAnswer, "nothing to do now; Telnyx timed out and it is looked at again by itself"),
     Row::new("10009", NeedsHuman, Reason::TokenInvalid, "create an API key in the Telnyx portal (Account: API Keys) and put it into the Secret that telnyx.apiKeySecretRef names"),
     Row::new("10010", NeedsHuman, Reason::PermissionDenied, "give the API key the right for this call in the Telnyx portal, or use a key that has it"),
@@ -91,21 +97,18 @@ pub static TABLE: &[Row] = &[
     Row::new("10021", Refused, Reason::InUse, "free the object in the Telnyx portal: something there still uses it"),
     Row::new("10035", Transient, Reason::InUse, "nothing to do now; the object is locked for a moment and it is tried again by itself"),
     Row::new("10036", Unclear, Reason::BeingProcessed, "nothing to do now; Telnyx is still working on it and it is looked at again by itself"),
-    Row::new("10037", Unclear, Reason::ProviderUnavailable, "nothing to do now; a part of Telnyx is away and it is tried again by itself"),
-    Row::new("10038", NeedsHuman, Reason::AccountRestricted, UPGRADE),
-    Row::new("10039", NeedsHuman, Reason::AccountRestricted, "ask Telnyx to raise the account's level or limit (Portal: Account, Verification), then request a retry"),
+    Row::new("10037", Unclear, Reason::ProviderUnavailable, "nothing to do now; a part of Telnyx is away and it is looked at again by itself"),
+    Row::new("10038", NeedsHuman, Reason::AccountRestricted, "finish the account's verification in the Telnyx portal (Account: Public Profile and Verification): its level does not permit this"),
+    Row::new("10039", NeedsHuman, Reason::AccountRestricted, "ask Telnyx to raise the limit of the account's level (Portal: Account, Verification)"),
     // Money and standing.
-    Row::new("20012", NeedsHuman, Reason::AccountRestricted, "the Telnyx account is inactive, most often out of funds: add money in the portal (Billing), then request a retry"),
-    Row::new("20013", NeedsHuman, Reason::AccountRestricted, SUPPORT),
-    Row::new("20014", NeedsHuman, Reason::AccountRestricted, "verify the Telnyx account's e-mail and phone in the portal, then request a retry"),
+    Row::new("20012", NeedsHuman, Reason::AccountRestricted, "add money in the Telnyx portal (Billing) or ask Telnyx support: the account is inactive, most often out of funds"),
+    Row::new("20013", NeedsHuman, Reason::AccountRestricted, "contact Telnyx support: the account is blocked, and only they can lift it"),
+    Row::new("20014", NeedsHuman, Reason::AccountRestricted, "verify the Telnyx account's e-mail and phone in the portal"),
     Row::new("20015", NeedsHuman, Reason::AccountRestricted, "ask Telnyx to enable this feature for the account"),
     Row::new("20016", NeedsHuman, Reason::AccountRestricted, "take the Telnyx account to level 1 or higher in the portal (Account: Verification)"),
     Row::new("20017", NeedsHuman, Reason::AccountRestricted, "take the Telnyx account to level 2 in the portal (Account: Verification)"),
-    Row::new("20100", NeedsHuman, Reason::InsufficientFunds, PAY),
+    Row::new("20100", NeedsHuman, Reason::InsufficientFunds, "add money to the Telnyx account (Portal: Billing): the balance does not suffice"),
     Row::new("20200-20299", NeedsHuman, Reason::RequirementsNeeded, "correct the address at Telnyx (Portal: Numbers, Addresses)"),
-    Row::new("10015", NeedsHuman, Reason::RequirementsNeeded, DOCUMENTS).says(&["requirement"]),
-    Row::new("10015", Unclear, Reason::InvalidRequest, OURS),
-    Row::new("10027", Unclear, Reason::Unclassified, "read the message: Telnyx could not process the call; it is looked at again by itself"),
     // Calls.
     Row::new("90015", Refused, Reason::CallState, "nothing to do: the call is not known any more"),
     Row::new("90018", Refused, Reason::CallState, "nothing to do: the call has ended already"),
@@ -113,12 +116,14 @@ pub static TABLE: &[Row] = &[
     Row::new("90034", Refused, Reason::CallState, "nothing to do: the call has not been answered yet"),
     Row::new("90054", Refused, Reason::CallState, "nothing to do: the transcription is running already"),
     Row::new("75000-75599", Refused, Reason::Unreachable, "make the webhook URL reachable from the Internet: Telnyx could not deliver to it"),
-    Row::new("40008", Unclear, Reason::ProviderUnavailable, "read the message: it is what Meta told Telnyx; it is looked at again by itself"),
+    Row::new("40008", Unclear, Reason::ProviderUnavailable, "nothing to do now, it is looked at again by itself; the message is what Meta told Telnyx, and if it stays, correct what it names"),
+    Row::new("*", NeedsHuman, Reason::NoCoverage, "use number.existing, or ask Telnyx support for numbers of this country and type: Telnyx refuses the search with a code that is not known here")
+        .only(SEARCH)
+        .at(&[400, 404, 422]),
 ];
 
-/// For refusals of a search that no row knows.
-pub(super) const NO_COVERAGE: &str =
-    "Telnyx does not offer numbers of this form there: use number.existing, or ask Telnyx support";
+/// More than any answer names.
+const MAX_PROBLEMS: usize = 20;
 
 /// `{"errors":[{code, title, detail, source: {pointer, parameter}}]}`.
 pub(super) fn problems(body: &[u8]) -> Vec<Problem> {
@@ -127,13 +132,10 @@ pub(super) fn problems(body: &[u8]) -> Vec<Problem> {
     errors
         .iter()
         .filter_map(Value::as_object)
+        .take(MAX_PROBLEMS)
         .map(|error| {
             let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("").trim().to_owned();
-            let code = match error.get("code") {
-                Some(Value::String(code)) if !code.is_empty() => Some(code.clone()),
-                Some(Value::Number(code)) => Some(code.to_string()),
-                _ => None,
-            };
+            let code = classify::code(error.get("code"));
             let (title, detail) = (text("title"), text("detail"));
             let source = error.get("source").map(Value::to_string).unwrap_or_default();
             let shown = match (title.as_str(), detail.as_str()) {
@@ -142,8 +144,8 @@ pub(super) fn problems(body: &[u8]) -> Vec<Problem> {
                 (title, detail) if detail.to_lowercase().contains(&title.to_lowercase()) => detail.to_owned(),
                 (title, detail) => format!("{title}: {detail}"),
             };
-            // 10011 also comes with 422 for something else; only the status tells, so the code decides nothing here.
-            Problem { code, subcode: None, search: format!("{title} {detail} {source}"), text: shown, trace: None }
+            let search = format!("{title} {detail} {source}");
+            Problem { own: code.is_some(), code, search, text: shown, ..Problem::default() }
         })
         .collect()
 }
@@ -185,6 +187,7 @@ mod tests {
             (order, 400, "10015", "x", "/phone_numbers/0", Refused, Reason::NumberTaken),
             (order, 400, "10015", "The number is no longer available", "", Refused, Reason::NumberTaken),
             (order, 400, "10015", "x", "/connection_id", Unknown, Reason::InvalidRequest),
+            (order, 400, "10015", "x", "/phone_numbers/0/requirement_group_id", Unknown, Reason::RequirementsNeeded),
             (order, 422, "10027", "x", "", Unknown, Reason::Unclassified),
             (order, 422, "85004", "x", "", NeedsHuman, Reason::InvalidConnection),
             (order, 402, "20100", "x", "", NeedsHuman, Reason::InsufficientFunds),
@@ -198,13 +201,26 @@ mod tests {
             (order, 409, "10036", "x", "", Unknown, Reason::BeingProcessed),
             (order, 418, "77777", "x", "", Unknown, Reason::Unclassified),
             (order, 429, "10011", "x", "", throttled, Reason::RateLimited),
-            (order, 422, "10011", "x", "", Unknown, Reason::Unclassified),
-            (read, 422, "10011", "x", "", Transient, Reason::Unclassified),
+            (order, 422, "10011", "x", "", Unknown, Reason::InvalidRequest),
+            (order, 429, "10015", "x", "/connection_id", throttled, Reason::RateLimited),
+            (read, 422, "10011", "x", "", Transient, Reason::InvalidRequest),
             (read, 404, "10005", "x", "", Refused, Reason::NotFound),
             (read, 500, "10007", "x", "", Transient, Reason::ProviderUnavailable),
             (search, 400, "10015", "x", "", NeedsHuman, Reason::NoCoverage),
             (search, 404, "10005", "x", "", NeedsHuman, Reason::NoCoverage),
-            (search, 422, "10032", "x", "", NeedsHuman, Reason::NoCoverage),
+            (search, 400, "10015", "x", "filter[phone_number_type]", NeedsHuman, Reason::NoCoverage),
+            (search, 400, "10015", "x", "filter[limit]", NeedsHuman, Reason::InvalidRequest),
+            (search, 400, "10015", "features must be one of", "/features", NeedsHuman, Reason::InvalidRequest),
+            (search, 422, "10032", "x", "filter[country_code]", NeedsHuman, Reason::NoCoverage),
+            (search, 422, "10032", "x", "filter[features]", NeedsHuman, Reason::InvalidRequest),
+            (search, 400, "10031", "x", "filter[country_code]", NeedsHuman, Reason::InvalidRequest),
+            (search, 404, "77777", "x", "", NeedsHuman, Reason::NoCoverage),
+            (search, 403, "77777", "x", "", NeedsHuman, Reason::PermissionDenied),
+            (search, 500, "77777", "x", "", Transient, Reason::ProviderUnavailable),
+            (search, 422, "20100", "x", "", NeedsHuman, Reason::InsufficientFunds),
+            (search, 422, "10011", "x", "", Transient, Reason::InvalidRequest),
+            (search, 429, "10011", "x", "", throttled, Reason::RateLimited),
+            (search, 422, "10007", "x", "", Transient, Reason::ProviderUnavailable),
             (search, 401, "10009", "x", "", NeedsHuman, Reason::TokenInvalid),
             (release, 404, "10005", "x", "", Refused, Reason::NotFound),
             (release, 400, "10006", "x", "", NeedsHuman, Reason::InvalidRequest),
@@ -224,18 +240,5 @@ mod tests {
         headers.insert("x-ratelimit-remaining", "0".parse().unwrap());
         assert_eq!(rate_limit_reset(&headers), Some(Duration::from_secs(9)));
         assert!(problems(b"<html>").is_empty() && problems(br#"{"error": "x"}"#).is_empty());
-    }
-
-    #[test]
-    fn every_code_of_the_documents_has_a_row() {
-        let codes = "10002 10004 10005 10006 10007 10008 10009 10010 10012 10015 10016 10017 10021 10027 10031 10032 10035 \
-             10036 10037 10038 10039 20012 20013 20014 20015 20016 20017 20100 20201 40008 85000 85001 85002 85003 85004 \
-             85005 85006 85007 85008 90015 90018 90020 90034 90054 75000 75599";
-        for code in codes.split_whitespace() {
-            let error = answer(Operation::read("anything"), 400, code, "", "");
-            assert!(!error.what_to_do.is_empty());
-            let problem = [Problem { code: Some(code.to_owned()), ..Problem::default() }];
-            assert!(crate::providers::classify::find(TABLE, "anything", &problem).is_some(), "{code}");
-        }
     }
 }

@@ -7,10 +7,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::types::{Candidate, Order};
-use super::{Client, ProviderError, errors};
+use super::{Client, ProviderError};
 use crate::domain::{Country, CustomerReference, E164, NumberType, Usd};
 use crate::providers::classify::Class;
-use crate::providers::error::ErrorClass;
 use crate::providers::lenient;
 use crate::providers::reason::Reason;
 use crate::providers::request::{Operation, Request};
@@ -57,19 +56,7 @@ impl Client {
             .query("filter[phone_number_type]", kind.as_str())
             .query("filter[features]", "voice")
             .query("filter[limit]", limit.to_string());
-        let data: Vec<Value> = match self.data(request).await {
-            Ok(data) => data,
-            Err(mut error) => {
-                // Which code means "no coverage" is not documented; what is known of it is one of these statuses.
-                let blamed = matches!(error.http_status, Some(400 | 404 | 422)) && error.code.is_some();
-                if blamed && matches!(error.reason, Reason::Unclassified | Reason::NotFound) {
-                    error.reason = Reason::NoCoverage;
-                    error.class = ErrorClass::NeedsHuman;
-                    error.what_to_do = errors::NO_COVERAGE;
-                }
-                return Err(error);
-            }
-        };
+        let data: Vec<Value> = self.data(request).await?;
         Ok(data.iter().filter_map(|item| candidate(item, kind)).collect())
     }
 
