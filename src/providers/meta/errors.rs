@@ -77,10 +77,11 @@ pub static TABLE: &[Row] = &[
     Row::new("104", NeedsHuman, Reason::TokenInvalid, "check that the app secret in the Secret belongs to meta.appId: the signature of the call (appsecret_proof) or its token is not accepted"),
     Row::new("3", NeedsHuman, Reason::PermissionDenied, "give the app the capability for this call in the App Dashboard"),
     Row::new("10", NeedsHuman, Reason::PermissionDenied, "give the token the permission that the message names"),
+    // Its text says "missing permissions" as one of three possibilities.
+    Row::new("100", Refused, Reason::NotFound, "check the id, and that the system user is assigned to the WhatsApp account: Meta shows this token no such object").sub(33),
     Row::new("100", NeedsHuman, Reason::PermissionDenied, "give the system user full control of the WhatsApp account and the app in Meta Business Suite, and both whatsapp scopes").says(&["need permission", "missing permission"]),
     Row::new("200-299", NeedsHuman, Reason::PermissionDenied, "give the system user full control of the WhatsApp account in Meta Business Suite, and the token the scopes whatsapp_business_management and whatsapp_business_messaging"),
     Row::new("33", Refused, Reason::NotFound, "check the id and whether the system user may see it: Meta shows no such object"),
-    Row::new("100", Refused, Reason::NotFound, "check the id, and that the system user is assigned to the WhatsApp account: Meta shows this token no such object").sub(33),
     Row::new("803", NeedsHuman, Reason::InvalidRequest, "correct the id in the Portfolio or give the system user access to it: Meta can't resolve it"),
     Row::new("368", NeedsHuman, Reason::AccountLocked, "open Meta Business Suite: the account is blocked for a while for policy violations"),
     Row::new("131042", NeedsHuman, Reason::PaymentNeeded, "add a valid payment method to the WhatsApp account in Meta Business Suite"),
