@@ -8,7 +8,7 @@ const MAX: usize = 300;
 /// Longest excerpt of a body, in characters.
 const MAX_EXCERPT: usize = 120;
 /// What is looked at of a text; nothing behind it could be shown.
-const LOOK: usize = 16 * 1024;
+const LOOK: usize = 4 * 1024;
 
 /// Cleans a text: `secrets` are replaced in whatever form they come, then whatever looks like a token or a request id.
 /// One line of at most 300 characters.
@@ -45,14 +45,18 @@ fn line(text: &str, secrets: &[&str]) -> String {
         }
     }
     let mut words: Vec<String> = Vec::new();
-    let mut login = false;
+    let (mut login, mut value) = (false, false);
     for word in visible.split(char::is_whitespace).filter(|word| !word.is_empty()) {
-        let cleaned = if login && is_login(word) { "***".to_owned() } else { clean_word(word) };
-        login = ["basic", "bearer"].iter().any(|kind| word.to_ascii_lowercase().ends_with(kind));
-        words.push(cleaned);
+        let lower = word.to_ascii_lowercase();
+        words.push(if value || (login && is_login(word)) { "***".to_owned() } else { clean_word(word) });
+        login = ["basic", "bearer"].iter().any(|kind| lower.ends_with(kind));
+        value = NAMES.iter().any(|name| lower.contains(name)) && lower.ends_with([':', '=']);
     }
     words.join(" ")
 }
+
+/// Parameters that hold a token.
+const NAMES: [&str; 3] = ["access_token", "appsecret_proof", "input_token"];
 
 /// What stands behind `Basic` or `Bearer` and is no word of a sentence.
 fn is_login(word: &str) -> bool {
@@ -62,7 +66,9 @@ fn is_login(word: &str) -> bool {
 
 fn clean_word(word: &str) -> String {
     let lower = word.to_ascii_lowercase();
-    if lower.contains("access_token") || lower.contains("appsecret_proof") || lower.contains("input_token") {
+    // The name alone tells nothing.
+    let alone = NAMES.contains(&lower.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
+    if !alone && NAMES.iter().any(|name| lower.contains(name)) {
         return "***".to_owned();
     }
     // A URL keeps its host and path; a query may hold anything.
@@ -127,6 +133,9 @@ mod tests {
             (r#"{"trace":"EAAGm0PX4ZCpsBAKZC1234567890","a":1}"#, r#"{"trace":"***","a":1}"#),
             ("see https://x.example/a/b?access=1&t=2", "see https://x.example/a/b?***"),
             ("GET /me?access_token=abc failed", "GET *** failed"),
+            ("Invalid appsecret_proof provided", "Invalid appsecret_proof provided"),
+            (r#"{"access_token": "abc", "a": 1}"#, r#"{"access_token": *** "a": 1}"#),
+            (r#"{"access_token":"abc"}"#, "***"),
             ("number +212612345678 is taken", "number +212612345678 is taken"),
             ("\u{202e}right to left\u{202c} \u{0}and \u{1b}[31mred", "right to left and [31mred"),
             ("الرقم غير متاح", "الرقم غير متاح"),

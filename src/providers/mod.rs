@@ -8,6 +8,8 @@
 #[macro_use]
 mod open_enum;
 
+#[cfg(test)]
+mod answers;
 mod base_url;
 mod classify;
 mod clean;
