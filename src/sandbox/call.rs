@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::delays;
 use super::faults::{Strike, When};
 use super::http::digits;
 use super::journal;
@@ -144,8 +145,8 @@ fn begin(shared: &Shared, to: &str, from: &str) -> Option<Target> {
         from: from.to_owned(),
         to: number.e164,
         connection: number.connection.unwrap_or_default(),
-        leg: world.uuid("call.leg"),
-        session: world.uuid("call.session"),
+        leg: world.uuid_of("call.leg", &wanted),
+        session: world.uuid_of("call.session", &wanted),
     };
     if document.is_some() {
         let more = json!({"state": "ringing", "start_time": time(now)});
@@ -203,8 +204,8 @@ fn record_call(world: &mut World, call: &Facts, cause: &str, lasts_ms: u64) {
     let now = world.now();
     let seconds = lasts_ms.div_ceil(1_000);
     let set = world.settings.voice.detail_record_delay_ms;
-    let visible = world.later(now, set, 30_000, "voice.record");
-    let id = world.uuid("detail_record");
+    let visible = world.later_of(now, set, delays::DETAIL_RECORD, &call.to);
+    let id = world.uuid_of("detail_record", &call.to);
     let kind = if call.connection.is_empty() { "sip-trunking" } else { "call-control" };
     let value = json!({
         "id": id, "record_type": kind, "direction": "inbound", "cli": call.from, "cld": call.to,
@@ -225,14 +226,14 @@ fn keep(
     text: String,
 ) -> String {
     let (mut world, now) = shared.world();
-    let id = world.uuid("recording");
+    let id = world.uuid_of("recording", &call.to);
     let set = world.settings.voice.recording_delay_ms;
-    let visible = world.later(now, set, 6_000, "voice.recording");
+    let visible = world.later_of(now, set, delays::RECORDING, &call.to);
     let set = world.settings.voice.transcription_delay_ms;
-    let completed = world.later(visible, set, 8_000, "voice.transcription");
+    let completed = world.later_of(visible, set, delays::TRANSCRIPTION, &call.to);
     let wanted = recording.transcription.as_deref().filter(|_| world.settings.voice.transcription != "never");
     let transcription = wanted.map(str::to_owned).map(|language| Transcription {
-        id: world.uuid("transcription"),
+        id: world.uuid_of("transcription", &call.to),
         // A machine that listens for another language writes down no English digits.
         text: if world.settings.voice.transcription == "ok" && language.starts_with("en") {
             text.clone()

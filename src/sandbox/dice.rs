@@ -1,8 +1,8 @@
 //! Chance with a seed: the same seed and the same question give the same answer.
 //!
 //! Each draw is a hash of the seed and of what it is for (`code`, number, how manieth), never the next value of one
-//! stream. So the numbers on sale, a line's codes and how they are spoken do not depend on what other lines do
-//! meanwhile; ids and delays are counted, and follow the order of the requests.
+//! stream. What is drawn more than once is counted for each object by itself (a number, an application, a method and
+//! path), so the numbers on sale, codes, words, ids and delays of a line do not depend on what other lines do meanwhile.
 
 use sha2::{Digest, Sha256};
 
@@ -36,11 +36,6 @@ impl Dice {
     /// A whole number below `limit`; 0 for a limit of 0.
     pub fn below(&self, limit: u64, what: &str, key: &str) -> u64 {
         if limit == 0 { 0 } else { self.number(what, key) % limit }
-    }
-
-    /// `base`, spread from 60 % to 160 %: delays of the real thing are not constant.
-    pub fn spread(&self, base_ms: u64, what: &str, key: &str) -> u64 {
-        base_ms * (60 + self.below(100, what, key)) / 100
     }
 
     /// A UUID (version 4 by its looks).
@@ -83,15 +78,6 @@ mod tests {
         for key in 0..200 {
             let id = dice.numeric(19, "number", &key.to_string());
             assert!(id.len() == 19 && !id.starts_with('0') && id.bytes().all(|c| c.is_ascii_digit()), "{id}");
-        }
-    }
-
-    #[test]
-    fn spread_stays_within_its_bounds() {
-        let dice = Dice::new(7);
-        for key in 0..200 {
-            let ms = dice.spread(1000, "ring", &key.to_string());
-            assert!((600..1600).contains(&ms), "{ms}");
         }
     }
 }

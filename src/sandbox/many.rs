@@ -67,3 +67,24 @@ async fn lines_are_made_all_or_none_and_a_misspelt_field_is_refused() {
     assert_eq!(walk.control("POST", "/lines", Some(json!({"lines": [free]}))).await.0, 200);
     assert_eq!(walk.control("POST", "/lines", Some(json!({"lines": [free]}))).await.0, 400, "there already");
 }
+
+#[tokio::test]
+async fn codes_requested_in_the_portal_use_up_the_same_budget() {
+    let walk = Walk::new().await;
+    let id = walk.line("+212612345678").await;
+    let ask = json!({"code_method": "SMS", "language": "en_US"});
+    let path = format!("/{id}/request_code");
+    assert_eq!(walk.meta("POST", &path, Some(ask.clone())).await.0, 200);
+    let portal = json!({"meta": {"portal_code_requests": 9}});
+    assert_eq!(walk.control("POST", "/numbers/+212612345678", Some(portal)).await.0, 200);
+    let (status, refused) = walk.meta("POST", &path, Some(ask.clone())).await;
+    assert_eq!((status, &refused["error"]["error_subcode"]), (400, &json!(2_388_367)));
+    // 72 hours and the refusal's own, as the one factor scales them.
+    walk.control("POST", "/settings", Some(json!({"policy_time_scale": 0.01}))).await;
+    walk.control("POST", "/clock", Some(json!({"advance_s": 2_600}))).await;
+    assert_eq!(walk.meta("POST", &path, Some(ask)).await.0, 200);
+    let (_, codes) = walk.control("GET", "/codes", None).await;
+    assert_eq!(codes["codes"][0]["valid"], true);
+    walk.control("POST", "/clock", Some(json!({"advance_s": 7}))).await;
+    assert_eq!(walk.control("GET", "/codes", None).await.1["codes"][0]["valid"], false);
+}

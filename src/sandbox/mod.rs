@@ -8,6 +8,7 @@
 pub mod alter;
 pub mod call;
 pub mod control;
+pub mod delays;
 pub mod dice;
 pub mod faults;
 pub mod http;
@@ -27,6 +28,8 @@ pub mod world;
 
 #[cfg(test)]
 mod many;
+#[cfg(test)]
+mod same_seed;
 #[cfg(test)]
 mod struck;
 #[cfg(test)]

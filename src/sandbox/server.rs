@@ -23,7 +23,7 @@ use super::settings::Settings;
 use super::strike::{Carried, carry_out};
 use super::wire::{Dropped, Paced};
 use super::world::{Effect, World};
-use super::{call, control, journal, meta, telnyx, webhooks, wire};
+use super::{call, control, delays, journal, meta, telnyx, webhooks, wire};
 
 const BODY_LIMIT: usize = 128 * 1024 * 1024;
 
@@ -235,7 +235,7 @@ async fn process(shared: Arc<Shared>, provider: Provider, req: Request) -> Resul
         let slow = {
             let (mut world, _) = shared.world();
             let set = world.settings.meta.register_delay_ms;
-            world.delay(set, 3_000, "meta.register")
+            world.delay_of(set, delays::REGISTER, &req.path)
         };
         tokio::time::sleep(slow).await;
     }
@@ -275,7 +275,7 @@ fn arrive(shared: &Shared, provider: Provider, req: &Request) -> (u64, Option<St
         ended: journal::Ended::default(),
     });
     let set = world.settings.latency_ms;
-    let latency = world.delay(set, 150, "latency");
+    let latency = world.delay_of(set, delays::LATENCY, &format!("{} {}", req.method, req.path));
     (n, strike, latency, operation)
 }
 

@@ -18,6 +18,9 @@ pub use telnyx::{Price, Telnyx};
 pub struct Settings {
     /// Latency of each answer in milliseconds; left out: 150 times `--speed`.
     pub latency_ms: Option<u64>,
+    /// Factor on the providers' own windows: budgets of 72 hours, the life of a code, names' 30 and 14 days, the hour of
+    /// a rate limit. Left out: 1, but the life of a code follows `--speed`.
+    pub policy_time_scale: Option<f64>,
     /// Telnyx.
     pub telnyx: Telnyx,
     /// Meta.

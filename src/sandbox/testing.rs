@@ -19,8 +19,12 @@ pub struct Asked {
 impl Asked {
     /// At speed 0.
     pub fn new() -> Self {
+        Self::with(7, 0.0)
+    }
+
+    pub fn with(seed: u64, speed: f64) -> Self {
         Self {
-            world: World::new(7, 0.0),
+            world: World::new(seed, speed),
             now: Timestamp::from_second(1_795_500_000).expect("a time"),
             key: "key".to_owned(),
         }

@@ -47,6 +47,10 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) async fn new() -> Self {
+        Self::seeded(11).await
+    }
+
+    pub(super) async fn seeded(seed: u64) -> Self {
         let peer = Peer::default();
         let app = axum::Router::new()
             .route("/capture.xml", get(|| async { ARMED }))
@@ -66,7 +70,7 @@ impl Walk {
             webhook_url: Some(format!("{peer_url}/webhook")),
             app_secret: Some(SecretString::from(SECRET)),
             speed: 0.0,
-            seed: 11,
+            seed,
             journal: None,
             settings: super::settings::Settings::default(),
         })

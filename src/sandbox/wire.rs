@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::stream;
+use futures::stream::{self, BoxStream};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
@@ -148,7 +148,7 @@ fn huge(bytes: u64) -> Body {
 }
 
 /// A stream behind a lock that is never contended: hyper polls a body from one task only.
-struct SyncStream(std::sync::Mutex<Pin<Box<dyn futures::Stream<Item = Result<Frame<Bytes>, Dropped>> + Send>>>);
+struct SyncStream(std::sync::Mutex<BoxStream<'static, Result<Frame<Bytes>, Dropped>>>);
 
 impl SyncStream {
     fn new(stream: impl futures::Stream<Item = Result<Frame<Bytes>, Dropped>> + Send + 'static) -> Self {

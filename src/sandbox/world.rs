@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
+use super::delays::Delay;
 use super::dice::Dice;
 use super::faults::Faults;
 use super::http::{Request, Response};
@@ -49,7 +50,7 @@ pub struct World {
     pub telnyx_origin: String,
     /// How far the sandbox's clock is ahead of the machine's.
     pub ahead: SignedDuration,
-    counters: BTreeMap<&'static str, u64>,
+    counters: BTreeMap<(&'static str, String), u64>,
 }
 
 /// Something the server has to do after a handler.
@@ -101,41 +102,53 @@ impl World {
         Timestamp::now().checked_add(self.ahead).unwrap_or(Timestamp::MAX)
     }
 
-    /// The next key of a kind: "1", "2", ...
-    pub fn next(&mut self, kind: &'static str) -> String {
-        let counter = self.counters.entry(kind).or_insert(0);
+    /// The key of an object's next event of a kind: `+212612345678/1`, `+212612345678/2`, ...
+    ///
+    /// Counted for each object by itself: whose request came first makes no difference to it.
+    pub fn next_of(&mut self, kind: &'static str, object: &str) -> String {
+        let counter = self.counters.entry((kind, object.to_owned())).or_insert(0);
         *counter += 1;
-        counter.to_string()
+        format!("{object}/{counter}")
     }
 
-    /// A new UUID.
+    /// A new UUID that is about nothing in particular; what belongs to a line takes `uuid_of`.
     pub fn uuid(&mut self, kind: &'static str) -> String {
-        let key = self.next(kind);
+        self.uuid_of(kind, "")
+    }
+
+    /// A new UUID that is about this object.
+    pub fn uuid_of(&mut self, kind: &'static str, object: &str) -> String {
+        let key = self.next_of(kind, object);
         self.dice.uuid(kind, &key)
     }
 
-    /// A new numeric id.
-    pub fn numeric(&mut self, digits: usize, kind: &'static str) -> String {
-        let key = self.next(kind);
+    /// A new numeric id that is about this object.
+    pub fn numeric_of(&mut self, digits: usize, kind: &'static str, object: &str) -> String {
+        let key = self.next_of(kind, object);
         self.dice.numeric(digits, kind, &key)
     }
 
-    /// A delay: as set, or `base_ms` spread and scaled by the speed.
-    pub fn delay(&mut self, set: Option<u64>, base_ms: u64, what: &'static str) -> Duration {
+    /// A delay: as set, or drawn for this object and scaled by the speed.
+    pub fn delay_of(&mut self, set: Option<u64>, kind: Delay, object: &str) -> Duration {
         match set {
             Some(ms) => Duration::from_millis(ms),
             None => {
-                let key = self.next(what);
-                let real = self.dice.spread(base_ms, what, &key);
-                Duration::from_millis(real).mul_f64(self.speed)
+                let key = self.next_of(kind.name, object);
+                Duration::from_millis(kind.draw(&self.dice, &key)).mul_f64(self.speed)
             }
         }
     }
 
     /// `now` and such a delay.
-    pub fn later(&mut self, now: Timestamp, set: Option<u64>, base_ms: u64, what: &'static str) -> Timestamp {
-        let delay = self.delay(set, base_ms, what);
+    pub fn later_of(&mut self, now: Timestamp, set: Option<u64>, kind: Delay, object: &str) -> Timestamp {
+        let delay = self.delay_of(set, kind, object);
         add(now, delay)
+    }
+
+    /// A provider's window of so many seconds, as `policy_time_scale` scales it.
+    pub fn window(&self, seconds: i64) -> SignedDuration {
+        let scale = self.settings.policy_time_scale.unwrap_or(1.0);
+        SignedDuration::from_secs(seconds).mul_f64(scale.clamp(1e-9, 1_000.0))
     }
 
     /// Makes true what time has made true.

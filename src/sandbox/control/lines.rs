@@ -102,7 +102,7 @@ fn put(world: &mut World, ready: Ready, now: Timestamp) -> Value {
     let kind = wish.kind.unwrap_or_else(|| "mobile".to_owned());
     let price = world.settings.telnyx.prices.get(&kind).copied().unwrap_or_default();
     let offer = Offer { country: "MA".to_owned(), kind, price, at: now };
-    let id = world.numeric(19, "number");
+    let id = world.numeric_of(19, "number", e164.as_str());
     world.telnyx.numbers.push(Number {
         connection,
         reference: wish.customer_reference,
@@ -111,7 +111,7 @@ fn put(world: &mut World, ready: Ready, now: Timestamp) -> Value {
     });
     let waba = wish.waba.unwrap_or_else(|| "104".to_owned());
     wabas::named(world, &waba).subscribed = true;
-    let line_id = world.numeric(15, "meta.number");
+    let line_id = world.numeric_of(15, "meta.number", &digits(e164.as_str()));
     let name = wish.name.unwrap_or_else(|| "Sandbox line".to_owned());
     world.meta.lines.push(Line {
         name_status: "APPROVED".to_owned(),

@@ -104,8 +104,9 @@ fn wamid(person: &str, random: &str) -> String {
     format!("wamid.{}", base64::engine::general_purpose::STANDARD.encode(bytes))
 }
 
-fn new_wamid(world: &mut World, person: &str) -> String {
-    let random: String = world.uuid("wamid").replace('-', "").to_uppercase().chars().take(20).collect();
+fn new_wamid(world: &mut World, line: &str, person: &str) -> String {
+    let random: String =
+        world.uuid_of("wamid", &format!("{line} {person}")).replace('-', "").to_uppercase().chars().take(20).collect();
     wamid(person, &random)
 }
 
@@ -119,7 +120,7 @@ fn change(world: &mut World, wish: &Message, now: Timestamp) -> Result<(String, 
     let phone = wish.from.phone.as_deref().map(digits).filter(|phone| !phone.is_empty());
     let wamid = match &wish.wamid {
         Some(wamid) => wamid.clone(),
-        None => new_wamid(world, phone.as_deref().unwrap_or(&user_id)),
+        None => new_wamid(world, &number, phone.as_deref().unwrap_or(&user_id)),
     };
     let (kind, content) = match (&wish.text, &wish.kind) {
         (Some(text), None) => ("text".to_owned(), json!({ "body": text })),

@@ -94,7 +94,7 @@ pub async fn existing(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer 
     }
     let price = world.settings.telnyx.prices.get(&wish.kind).copied().unwrap_or_default();
     let offer = Offer { country: "MA".to_owned(), kind: wish.kind, price, at: now };
-    let id = world.numeric(19, "number");
+    let id = world.numeric_of(19, "number", e164.as_str());
     let number = Number {
         tags: wish.tags,
         reference: wish.customer_reference,
@@ -135,6 +135,9 @@ struct LineChange {
     messaging_limit: Option<String>,
     override_callback_uri: Option<String>,
     pin: Option<String>,
+    /// So many codes are requested in the portal, which uses up the same budget.
+    #[serde(default)]
+    portal_code_requests: usize,
     #[serde(default)]
     remove: bool,
 }
@@ -171,7 +174,9 @@ pub(super) fn apply(world: &mut World, wanted: &str, change: Change) -> Result<(
         if change.remove {
             world.meta.lines.remove(place);
         } else {
+            let now = world.now();
             let line = &mut world.meta.lines[place];
+            line.requests.extend(std::iter::repeat_n(now, change.portal_code_requests.min(100)));
             set(&mut line.status, change.status);
             set(&mut line.name_status, change.name_status);
             set(&mut line.name, change.verified_name);

@@ -125,7 +125,7 @@ pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
             (None, _) => Err(errors::unknown_path(&req.path)),
         });
     let mut response = result.unwrap_or_else(|refused| refused);
-    let trace = world.numeric(16, "meta.trace");
+    let trace = world.numeric_of(16, "meta.trace", &format!("{} {}", req.method, req.path));
     response.headers.push(("x-fb-trace-id".to_owned(), trace));
     response.headers.extend(usage);
     response
@@ -152,8 +152,7 @@ pub fn text(params: &serde_json::Map<String, Value>, name: &str) -> Option<Strin
 }
 
 /// Drops what has left the moving window, and says how many remain.
-pub fn in_window(world_window_s: i64, attempts: &mut Vec<Timestamp>, now: Timestamp) -> usize {
-    let window = SignedDuration::from_secs(world_window_s);
+pub fn in_window(window: SignedDuration, attempts: &mut Vec<Timestamp>, now: Timestamp) -> usize {
     attempts.retain(|at| now.duration_since(*at) < window);
     attempts.len()
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::errors;
+use crate::sandbox::delays;
 use crate::sandbox::http::Response;
 use crate::sandbox::world::{Effect, World};
 
@@ -31,13 +32,17 @@ pub fn request(world: &mut World, place: usize, name: &str, now: Timestamp) -> R
     if !(2..=75).contains(&name.chars().count()) {
         return Err(errors::invalid("Param new_display_name must be between 2 and 75 characters long"));
     }
+    let window = world.window(30 * 86_400);
     let line = &mut world.meta.lines[place];
-    if super::in_window(30 * 86_400, &mut line.name_changes, now) >= 10 {
+    if super::in_window(window, &mut line.name_changes, now) >= 10 {
         return Err(errors::invalid("You have changed the display name too many times. Try again later."));
     }
     line.name_changes.push(now);
     let set = world.settings.meta.name_decision_delay_ms;
-    let due = world.later(now, set, 60_000, "meta.name");
+    let due = {
+        let digits = world.meta.lines[place].digits.clone();
+        world.later_of(now, set, delays::NAME, &digits)
+    };
     world.meta.lines[place].new_name =
         Some(NewName { name: name.to_owned(), status: "PENDING_REVIEW".to_owned(), due, decided: None });
     Ok(())
@@ -71,9 +76,9 @@ pub fn advance(world: &mut World, now: Timestamp) {
     world.outbox.extend(webhooks.into_iter().map(Effect::Webhook));
 }
 
-/// The name that a register at `now` puts into effect: approved, and not older than 14 days.
-pub fn effective(new: Option<&NewName>, now: Timestamp) -> Option<String> {
+/// The name that a register at `now` puts into effect: approved, and not older than 14 days (`window`).
+pub fn effective(new: Option<&NewName>, now: Timestamp, window: SignedDuration) -> Option<String> {
     let new = new.filter(|new| new.status == "APPROVED")?;
     let decided = new.decided?;
-    (now.duration_since(decided) <= SignedDuration::from_hours(14 * 24)).then(|| new.name.clone())
+    (now.duration_since(decided) <= window).then(|| new.name.clone())
 }

@@ -9,6 +9,7 @@ use super::errors::{self, Refusal};
 use super::fields::select;
 use super::line::Line;
 use super::{text, wabas};
+use crate::sandbox::delays;
 use crate::sandbox::http::{Response, digits};
 use crate::sandbox::world::{Answer, Ctx, World};
 
@@ -106,9 +107,9 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         let text = "You have reached the maximum number of phone numbers for your business.";
         return Err(refusal.user("Phone number limit exceeded", text).answer());
     }
-    let id = world.numeric(15, "meta.number");
+    let id = world.numeric_of(15, "meta.number", &all);
     let lag = world.settings.meta.list_lag_ms;
-    let visible = world.later(ctx.now, lag, 2_000, "meta.list_lag");
+    let visible = world.later_of(ctx.now, lag, delays::WABA_LIST, &all);
     let name_status = world.settings.meta.name_status.clone();
     world.meta.lines.push(Line { name_status, ..Line::new(id.clone(), waba, all, cc, name, visible) });
     Ok(Response::json(200, &json!({ "id": id })))

@@ -11,8 +11,6 @@ use crate::sandbox::http::{Request, Response};
 use crate::sandbox::limits::{Rule, Standing};
 use crate::sandbox::world::World;
 
-const HOUR_S: i64 = 3_600;
-
 /// The WABA that a call counts for: the path's own, or that of the number in it.
 pub fn waba_of(world: &World, path: &str, id: &str) -> Option<String> {
     match path.split('/').next()? {
@@ -43,8 +41,8 @@ pub fn admit(
     let settings = &world.settings.meta;
     let (code, status) = (settings.limit_code, settings.limit_status);
     let app = app_of(world, req);
-    let whole =
-        Rule { per_second: settings.app_requests_per_second, per_hour: settings.app_requests_per_hour, hour_s: HOUR_S };
+    let hour_s = world.window(3_600).as_secs().max(1);
+    let whole = Rule { per_second: settings.app_requests_per_second, per_hour: settings.app_requests_per_hour, hour_s };
     let mut accounts = vec![(format!("meta app {app}"), whole)];
     if let Some(waba) = &waba {
         let registered = || world.meta.lines.iter().any(|line| line.cloud && line.waba == *waba);
@@ -53,7 +51,7 @@ pub fn admit(
             _ if registered() => settings.requests_per_hour_registered,
             fresh => fresh,
         };
-        let rule = Rule { per_second: settings.requests_per_second, per_hour, hour_s: HOUR_S };
+        let rule = Rule { per_second: settings.requests_per_second, per_hour, hour_s };
         accounts.push((format!("meta app {app} waba {waba}"), rule));
     }
     let admitted = world.limits.admit(&accounts, now);

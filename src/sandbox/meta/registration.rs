@@ -31,8 +31,9 @@ pub fn register(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         return Err(errors::invalid("Param pin must be 6 digits"));
     }
     let settings = world.settings.meta.clone();
+    let (window, fortnight) = (world.window(settings.budget_window_s), world.window(14 * 86_400));
     let line = &mut world.meta.lines[place];
-    let before = in_window(settings.budget_window_s, &mut line.registers, ctx.now);
+    let before = in_window(window, &mut line.registers, ctx.now);
     line.registers.push(ctx.now);
     if before >= settings.register_budget {
         return Err(rate_limited());
@@ -75,7 +76,7 @@ pub fn register(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     if line.quality == "NA" {
         line.quality = "GREEN".to_owned();
     }
-    if let Some(name) = names::effective(line.new_name.as_ref(), ctx.now) {
+    if let Some(name) = names::effective(line.new_name.as_ref(), ctx.now, fortnight) {
         line.name = name;
         line.name_status = "APPROVED".to_owned();
         line.new_name = None;
@@ -86,7 +87,8 @@ pub fn register(world: &mut World, ctx: &Ctx<'_>) -> Answer {
 /// POST /{number}/deregister
 pub fn deregister(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let place = world.meta.position(ctx.param(0))?;
-    let (window, budget) = (world.settings.meta.budget_window_s, world.settings.meta.register_budget);
+    let budget = world.settings.meta.register_budget;
+    let window = world.window(world.settings.meta.budget_window_s);
     let line = &mut world.meta.lines[place];
     let before = in_window(window, &mut line.deregisters, ctx.now);
     line.deregisters.push(ctx.now);

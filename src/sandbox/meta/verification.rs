@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::errors::{self, Refusal};
 use super::{changes, in_window, success, text};
+use crate::sandbox::delays;
 use crate::sandbox::speech::Speech;
 use crate::sandbox::world::{Answer, Ctx, Effect, Ring, World};
 
@@ -40,6 +41,7 @@ fn is_language(text: &str) -> bool {
 fn life(world: &World) -> SignedDuration {
     match world.settings.meta.code_life_s {
         Some(seconds) => SignedDuration::from_secs(seconds),
+        None if world.settings.policy_time_scale.is_some() => world.window(600),
         None if world.speed > 0.0 => SignedDuration::from_secs(600).mul_f64(world.speed),
         None => SignedDuration::from_secs(600),
     }
@@ -57,15 +59,17 @@ pub fn request_code(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     if !is_language(&language) {
         return Err(errors::invalid("Param language must be a language code such as en_US"));
     }
-    let (window, budget) = (world.settings.meta.budget_window_s, world.settings.meta.code_budget);
+    let budget = world.settings.meta.code_budget;
+    let window = world.window(world.settings.meta.budget_window_s);
     let line = &mut world.meta.lines[place];
+    // Every request counts, also one that is refused, wherever it came from.
+    let before = in_window(window, &mut line.requests, ctx.now);
+    line.requests.push(ctx.now);
     if line.code_status == "VERIFIED" || line.status == "CONNECTED" {
         return Err(Refusal::new(136_024, "Request code error")
             .user("Couldn't send code", "Request code failed: this phone number is already verified.")
             .answer());
     }
-    let before = in_window(window, &mut line.requests, ctx.now);
-    line.requests.push(ctx.now);
     if before >= budget {
         return Err(Refusal::new(136_024, "Request code error")
             .subcode(2_388_367)
@@ -88,8 +92,8 @@ pub fn request_code(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     world.meta.lines[place].code = Some(Code { code, method: method.clone(), language, spoken, at: ctx.now, expires });
     if method == "VOICE" && !world.settings.voice.no_call {
         let set = world.settings.voice.ring_delay_ms;
-        let after = world.delay(set, 5_000, "voice.ring");
-        let from = format!("+1646{}", world.numeric(7, "voice.caller"));
+        let after = world.delay_of(set, delays::RING, &to);
+        let from = format!("+1646{}", world.numeric_of(7, "voice.caller", &to));
         world.outbox.push(Effect::Ring(Ring { to, from, speech, after }));
     }
     success()

@@ -77,7 +77,8 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         }
     }
     check(&body)?;
-    let id = world.numeric(19, "application");
+    let name = body.get("friendly_name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let id = world.numeric_of(19, "application", &name);
     let mut fields = json!({
         "id": id, "record_type": "texml_application", "active": true, "friendly_name": "", "voice_url": "",
         "voice_method": "post", "status_callback_method": "post",

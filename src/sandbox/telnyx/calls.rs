@@ -52,7 +52,7 @@ pub struct Record {
 }
 
 impl Event {
-    fn view(&self, world: &World, place: usize) -> Value {
+    fn view(&self, world: &World) -> Value {
         let mut payload = json!({
             "call_control_id": format!("v3:{}", self.call.leg), "call_leg_id": self.call.leg,
             "call_session_id": self.call.session, "connection_id": self.call.connection, "client_state": null,
@@ -61,7 +61,7 @@ impl Event {
         for (key, value) in self.more.as_object().into_iter().flatten() {
             payload[key] = value.clone();
         }
-        let event = json!({"event_type": self.name, "id": world.dice.uuid("event", &place.to_string()),
+        let event = json!({"event_type": self.name, "id": world.dice.uuid("event", &format!("{} {}", self.call.leg, self.name)),
                            "occurred_at": time(self.at), "record_type": "event", "payload": payload});
         json!({
             "record_type": "call_event", "name": self.name, "type": "webhook", "call_leg_id": self.call.leg,
@@ -91,7 +91,7 @@ pub fn list_events(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         .filter(|(_, event)| {
             same("type", "webhook") && same("product", "texml") && in_range(req, "occurred_at", event.at)
         })
-        .map(|(place, event)| event.view(world, place))
+        .map(|(_, event)| event.view(world))
         .collect();
     page(req, &found, 250)
 }

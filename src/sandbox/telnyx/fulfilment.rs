@@ -7,13 +7,14 @@ use jiff::Timestamp;
 
 use super::numbers::Number;
 use super::orders::Order;
+use crate::sandbox::delays;
 use crate::sandbox::ledger;
 use crate::sandbox::world::World;
 
-/// When an order that is accepted now takes effect.
-pub fn due(world: &mut World, now: Timestamp) -> Timestamp {
+/// When an order of this number that is accepted now takes effect.
+pub fn due(world: &mut World, now: Timestamp, number: &str) -> Timestamp {
     let set = world.settings.telnyx.order_delay_ms;
-    world.later(now, set, 3_000, "order.delay")
+    world.later_of(now, set, delays::ORDER, number)
 }
 
 /// Lets orders whose time has come take effect.
@@ -56,9 +57,9 @@ pub fn decide(world: &mut World, id: &str, status: &str, now: Timestamp) -> bool
 fn deliver(world: &mut World, order: &Order, now: Timestamp) {
     for item in &order.items {
         let lag = world.settings.telnyx.list_lag_ms;
-        let visible = world.later(now, lag, 2_000, "number.lag");
+        let visible = world.later_of(now, lag, delays::NUMBER_LIST, &item.e164);
         let reference = order.reference.clone().filter(|_| world.settings.telnyx.copy_reference);
-        let id = world.numeric(19, "number");
+        let id = world.numeric_of(19, "number", &item.e164);
         let price = item.offer.price;
         world.telnyx.numbers.push(Number {
             connection: order.connection.clone(),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{errors, object, requirements, set_only, time};
+use crate::sandbox::delays;
 use crate::sandbox::http::Response;
 use crate::sandbox::world::{Answer, Ctx, World};
 
@@ -72,7 +73,7 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let mut requirements = requirements::needed(world, &country, &kind);
     requirements::fill(&mut requirements, &values(&body));
     let group = Group {
-        id: world.uuid("requirement_group"),
+        id: world.uuid_of("requirement_group", &text("customer_reference").unwrap_or_default()),
         country,
         kind,
         action,
@@ -149,7 +150,7 @@ pub fn submit(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         return Err(unprocessable("All requirements need a value before the group is submitted."));
     }
     let set = world.settings.telnyx.order_delay_ms;
-    let due = world.later(ctx.now, set, 3_000, "requirement_group.delay");
+    let due = world.later_of(ctx.now, set, delays::APPROVAL, ctx.param(0));
     let group = &mut world.telnyx.groups[place];
     (group.status, group.due, group.updated) = ("pending-approval".to_owned(), Some(due), ctx.now);
     Ok(Response::json(200, &group.view()))

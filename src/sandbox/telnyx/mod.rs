@@ -141,7 +141,7 @@ pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
             None => Err(errors::not_found("The requested resource or URL could not be found.")),
         });
     let mut response = result.unwrap_or_else(|refused| refused);
-    let id = world.uuid("telnyx.request");
+    let id = world.uuid_of("telnyx.request", &format!("{} {}", req.method, req.path));
     response.headers.push(("x-request-id".to_owned(), id));
     response.headers.extend(rate);
     response

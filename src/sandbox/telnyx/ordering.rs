@@ -55,17 +55,18 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         ));
     }
     for item in &mut items {
-        item.id = world.uuid("order.item");
+        item.id = world.uuid_of("order.item", &item.e164);
     }
     let mut requirements = requirements::needed(world, &items[0].offer.country, &items[0].offer.kind);
     let groups: Vec<&str> = wanted.iter().filter_map(|wish| wish.get("requirement_group_id")?.as_str()).collect();
     let (values, approved) = grouped(world, &groups);
     requirements::fill(&mut requirements, &values);
     let met = requirements.is_empty() || (approved && groups.len() == wanted.len());
-    let due = if met { Some(fulfilment::due(world, ctx.now)) } else { None };
+    let first = items[0].e164.clone();
+    let due = if met { Some(fulfilment::due(world, ctx.now, &first)) } else { None };
     let patience = jiff::SignedDuration::from_secs(world.settings.telnyx.requirement_deadline_s);
     let deadline = if met { None } else { ctx.now.checked_add(patience).ok() };
-    let (id, sub_id) = (world.uuid("order"), world.uuid("suborder"));
+    let (id, sub_id) = (world.uuid_of("order", &first), world.uuid_of("suborder", &first));
     let order = Order {
         id,
         sub_id,

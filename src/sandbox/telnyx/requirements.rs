@@ -66,7 +66,8 @@ pub fn take_group(world: &mut World, place: usize, group: &str, now: Timestamp) 
 }
 
 fn satisfied(world: &mut World, place: usize, now: Timestamp) {
-    let when = due(world, now);
+    let first = world.telnyx.orders[place].items.first().map(|item| item.e164.clone()).unwrap_or_default();
+    let when = due(world, now, &first);
     let order = &mut world.telnyx.orders[place];
     order.met = true;
     order.deadline = None;
