@@ -61,6 +61,21 @@ fn speed(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The journal, behind what an earlier sandbox wrote; one that was killed may have left half a line.
+fn append_to(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut file = std::fs::OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    if file.seek(SeekFrom::End(0))? > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
 /// Runs until SIGINT or SIGTERM.
 ///
 /// # Errors
@@ -78,10 +93,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let journal = match &args.journal {
         Some(path) => {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-            Some(file.with_context(|| {
-                format!("can't write to {}: give --journal a file in a folder that exists", path.display())
-            })?)
+            let what = || format!("can't write to {}: give --journal a file in a folder that exists", path.display());
+            Some(append_to(path).with_context(what)?)
         }
         None => None,
     };

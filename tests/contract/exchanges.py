@@ -43,30 +43,32 @@ CHANCE = re.compile(
 
 
 def of_file(path):
-    """All exchanges of one journal. A last line that a kill cut short is left out, any other broken line is an error."""
+    """All exchanges of one journal. A line that a kill cut short is left out, any other broken line is an error."""
     lines = path.read_bytes().split(b"\n")
-    whole = lines[:-1]  # it ends in a newline, or in half a line
-    began = {}
-    for number, line in enumerate(whole, 1):
+    all, running = [], {}
+    for number, line in enumerate(lines[:-1], 1):  # it ends in a newline, or in half a line
         try:
             record = json.loads(line)
         except ValueError as error:
+            if b'"began"' in lines[number] and json.loads(lines[number])["n"] == 1:
+                continue  # a sandbox that was killed; the next line is its successor's first
             raise SystemExit(f"{path}:{number} is no JSON ({error}): run the suite `it` again") from error
         entry = record.get("began")
         if entry is not None:
             # A recording is fetched from an address that the API gave: no call of the API.
             if entry["provider"] in ("telnyx", "meta") and entry["operation"] != "telnyx.download_recording":
-                began[record["n"]] = Exchange(
+                running[record["n"]] = Exchange(
                     entry["provider"], entry["operation"], entry["method"], entry["path"], entry.get("query") or {},
                     entry.get("headers") or {}, entry["body"], origin=f"{path.name}:{number}",
                 )
+                all.append(running[record["n"]])
             continue
-        exchange = began.get(record["n"])
+        exchange = running.pop(record["n"], None)
         if exchange is not None and not record["ended"].get("planted"):
             exchange.status = record["status"]
             exchange.response_headers = record["ended"].get("response_headers") or {}
             exchange.response = record["ended"].get("response")
-    return list(began.values())
+    return all
 
 
 def of_run(folder, origin):

@@ -38,7 +38,7 @@ class Judge:
     """Both files, read once; one compiled validator for each place of them that is used."""
 
     def __init__(self):
-        self.readings, self.routes, self.validators = {}, {}, {}
+        self.readings, self.routes, self.validators, self.judged = {}, {}, {}, {}
         resources = []
         for provider in official.FILES:
             published = official.load(provider)
@@ -72,6 +72,12 @@ class Judge:
 
     def judge(self, exchange):
         """(name of the operation, all violations of both directions)."""
+        shape = exchange.shape()
+        if shape not in self.judged:
+            self.judged[shape] = self._judge(exchange)
+        return self.judged[shape]
+
+    def _judge(self, exchange):
         name, operation = self.operation(exchange, "request")
         out = []
 

@@ -3,10 +3,12 @@
 //! Must never outlive the test: it runs under `keep`.
 
 use super::keep::{Kept, Launch};
+use super::run::root;
 use super::wait::{self, Seen};
-use anyhow::Result;
-use std::ffi::OsStr;
+use anyhow::{Context, Result};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long a program may take to stop after SIGTERM before it is killed.
@@ -28,7 +30,11 @@ impl Program {
         args: impl IntoIterator<Item = S>,
         env: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Program> {
-        let launch = Launch::new(name, binary, dir).args(args).env(env).grace(GRACE);
+        let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        let mut launch = Launch::new(name, binary, dir).args(&args).env(env).grace(GRACE);
+        if args.first().is_some_and(|first| first == "sandbox") {
+            launch = launch.env([("JOURNAL", journal()?)]);
+        }
         Ok(Program { name: name.to_owned(), kept: launch.start()?, launch })
     }
 
@@ -116,4 +122,15 @@ impl Program {
         })
         .await
     }
+}
+
+/// Where a sandbox writes down its calls: all are held against the providers' contracts after the tests (tests/contract),
+/// so none is started without.
+fn journal() -> Result<PathBuf> {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let dir = root().join(".run/journals");
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Ok(dir.join(format!("{started}-{}-{number}.jsonl", std::process::id())))
 }

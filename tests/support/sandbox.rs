@@ -1,14 +1,12 @@
 //! `clientnumber sandbox` as a program, and its control port: write as a candidate, read ledger and journal, inject faults.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::program::Program;
-use super::run::root;
 use super::wait::{self, Seen};
 
 /// A running sandbox.
@@ -40,7 +38,6 @@ impl Sandbox {
             format!("--webhook-url={webhook_url}"),
             format!("--speed={speed}"),
             format!("--seed={seed}"),
-            format!("--journal={}", journal()?.display()),
         ];
         let mut program = Program::start("sandbox", binary, dir, args, [("APP_SECRET", app_secret)])?;
         let line = program.wait_for_log("\"control\"", Duration::from_secs(30)).await?;
@@ -136,15 +133,4 @@ impl Sandbox {
     pub async fn release(&self, fault: &str) -> Result<()> {
         self.post(&format!("/faults/{fault}/release"), json!({})).await.map(|_| ())
     }
-}
-
-/// A file of its own for each sandbox. All of them are held against the providers' contracts after the tests
-/// (tests/contract), so no sandbox may be started without one.
-fn journal() -> Result<PathBuf> {
-    static NEXT: AtomicUsize = AtomicUsize::new(1);
-    let dir = root().join(".run/journals");
-    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Ok(dir.join(format!("{started}-{}-{number}.jsonl", std::process::id())))
 }
