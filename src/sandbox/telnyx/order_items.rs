@@ -15,7 +15,15 @@ fn view(order: &Order, item: &Item) -> Value {
     all["sub_number_order_id"] = Value::from(order.sub_id.as_str());
     all["deadline"] = order.deadline.map_or(Value::Null, time);
     all["is_block_number"] = Value::from(false);
-    set_only(all)
+    without(set_only(all), "country_iso_alpha2")
+}
+
+/// An object without one of its fields: the file gives an item fewer fields here than in its order.
+pub fn without(mut item: Value, field: &str) -> Value {
+    if let Some(fields) = item.as_object_mut() {
+        fields.remove(field);
+    }
+    item
 }
 
 /// Where an item is: its order and its place in that, or 404.

@@ -109,11 +109,17 @@ impl Order {
     /// Its sub-order.
     pub fn sub(&self) -> Value {
         let first = self.items.first().map(|item| &item.offer);
+        // What is needed, says the file; the values stand at the numbers.
+        let needed: Vec<Value> = self
+            .requirements
+            .iter()
+            .map(|one| json!({"requirement_id": one["requirement_id"], "field_type": one["field_type"]}))
+            .collect();
         set_only(json!({
             "id": self.sub_id, "order_request_id": self.id, "record_type": "sub_number_order", "status": self.status,
             "country_code": first.map(|offer| offer.country.as_str()),
             "phone_number_type": first.map(|offer| offer.kind.as_str()), "phone_numbers_count": self.items.len(),
-            "requirements_met": self.met, "regulatory_requirements": self.requirements,
+            "requirements_met": self.met, "regulatory_requirements": needed,
             "customer_reference": self.reference, "is_block_sub_number_order": false,
             "user_id": "d70873cd-7c98-401a-81b6-b1ae08246995",
             "created_at": time(self.created), "updated_at": time(self.updated),

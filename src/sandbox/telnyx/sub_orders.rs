@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::order_items::without;
 use super::orders::{Order, position};
 use super::{data, errors, object, page, requirements};
 use crate::sandbox::world::{Answer, Ctx, World};
@@ -74,7 +75,8 @@ pub fn attach_group(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let place = position(world, |order| order.sub_id == ctx.param(0))?;
     requirements::take_group(world, place, group, ctx.now);
     let order = &world.telnyx.orders[place];
-    let mut answer = order.sub();
-    answer["phone_numbers"] = order.full()["phone_numbers"].clone();
+    let mut answer = without(order.sub(), "user_id");
+    let items = order.items.iter().map(|item| without(order.item(item), "country_iso_alpha2"));
+    answer["phone_numbers"] = items.collect();
     data(200, &answer)
 }

@@ -124,8 +124,6 @@ async fn a_forwarded_number_a_call_and_a_lock_are_seen() -> Result<()> {
     let other = E164::parse("+212699999999")?;
     assert_eq!(telnyx.detail_records(&RecordKind::CallControl, before, Some(&other)).await?, []);
     assert_eq!(telnyx.detail_records(&RecordKind::SipTrunking, before, None).await?, []);
-    let error = telnyx.detail_records(&RecordKind::from_word("texml"), before, None).await.err();
-    assert_eq!(error.map(|error| error.http_status), Some(Some(400)));
 
     // A locked number is not given back; nor is it taken for gone.
     let path = format!("/numbers/{}", owned.number.digits());
