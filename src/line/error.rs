@@ -122,3 +122,38 @@ fn settled(operation: &str, class: ErrorClass, outcome: Outcome) -> Option<Reaso
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The step's own reasons come first; what they leave goes by class.
+    #[test]
+    fn what_a_line_shows() {
+        use ErrorClass::{NeedsHuman, Refused, Transient, Unknown};
+        let slow = ErrorClass::Throttled { retry_after: None };
+        for (operation, class, outcome, want) in [
+            ("create_order", Unknown, Outcome::ProviderUnavailable, Reason::PurchaseOutcomeUnknown),
+            ("create_order", Refused, Outcome::NumberTaken, Reason::OrderRejected),
+            ("create_order", NeedsHuman, Outcome::InsufficientFunds, Reason::InsufficientFunds),
+            ("create_order", NeedsHuman, Outcome::AccountRestricted, Reason::RefusedByProvider),
+            ("create_phone_number", Refused, Outcome::AlreadyAdded, Reason::LinkPending),
+            ("create_phone_number", NeedsHuman, Outcome::NumberCapReached, Reason::CapacityFull),
+            ("create_phone_number", NeedsHuman, Outcome::NameRefused, Reason::LinkRefused),
+            ("create_phone_number", Unknown, Outcome::Unclassified, Reason::LinkPending),
+            ("set_display_name", NeedsHuman, Outcome::NameRefused, Reason::NameDeclined),
+            ("request_code", slow, Outcome::CodeVolumeLimit, Reason::CodeRateLimited),
+            ("request_code", Refused, Outcome::CodeRequestRefused, Reason::CodeUnavailable),
+            ("request_code", NeedsHuman, Outcome::TokenInvalid, Reason::CredentialsInvalid),
+            ("verify_code", Refused, Outcome::WrongCode, Reason::CodeWrong),
+            ("register", slow, Outcome::RegisterLimit, Reason::RegistrationLimited),
+            ("register", slow, Outcome::RateLimited, Reason::RateLimited),
+            ("register", NeedsHuman, Outcome::PinMismatch, Reason::PinMismatch),
+            ("register", Unknown, Outcome::NoAnswer, Reason::Registering),
+            ("balance", Transient, Outcome::Unreachable, Reason::ProviderUnavailable),
+            ("balance", NeedsHuman, Outcome::PermissionDenied, Reason::CredentialsInvalid),
+        ] {
+            assert_eq!(condition(operation, class, outcome), want, "{operation} {outcome}");
+        }
+    }
+}

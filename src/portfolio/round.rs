@@ -266,6 +266,5 @@ fn provider(error: &ProviderError) -> Trouble {
         _ if human => Reason::RefusedByProvider,
         _ => Reason::ProviderUnavailable,
     };
-    let what_next = if human { error.what_to_do } else { "tried again by itself" };
-    Trouble { reason, message: format!("{}; {what_next}", error.provider_text()), human }
+    Trouble { reason, message: format!("{}; {}", error.provider_text(), error.what_to_do), human }
 }

@@ -17,29 +17,39 @@ use clientnumber::domain::{
 use clientnumber::line::error::condition;
 use clientnumber::providers::meta::CodeMethod;
 use clientnumber::providers::telnyx::NumberUpdate;
-use clientnumber::providers::{BY_STATUS, Class, Effect, Http, ProviderError, Reason, Row, StatusRow, meta, telnyx};
+use clientnumber::providers::{
+    BY_STATUS, Class, Effect, ErrorClass, Http, ProviderError, Reason, Row, StatusRow, meta, telnyx,
+};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::support::root;
 
-/// What a line shows, for reads and for effects.
+/// What a line shows, for reads and for effects. Where the call decides and not the outcome, the table of calls tells.
 fn shown(operations: &[&str], class: Class, reason: Reason) -> String {
-    let mut names = BTreeSet::new();
-    let mut add = |operation: &str, effect| {
-        names.insert((effect == Effect::Write, condition(operation, class.resolve(effect, None), reason).as_str()));
-    };
-    if operations.is_empty() {
-        add("", Effect::Read);
-        add("", Effect::Write);
+    let name = |operation: &str, effect, reason| condition(operation, class.resolve(effect, None), reason).as_str();
+    if operations.is_empty() && name("", Effect::Write, reason) == name("", Effect::Write, Reason::Unclassified) {
+        return "by call".to_owned();
     }
-    for operation in operations {
-        add(operation, Effect::Write);
+    let operations = if operations.is_empty() { &[""] } else { operations };
+    let names: BTreeSet<_> = operations.iter().map(|operation| name(operation, Effect::Write, reason)).collect();
+    list(&names.into_iter().collect::<Vec<_>>(), "`")
+}
+
+/// What a line shows where only the call and the class decide.
+fn by_call() -> String {
+    use ErrorClass::{NeedsHuman, Refused, Throttled, Transient, Unknown};
+    let mut table = "| call | Transient | Throttled | NeedsHuman | Refused | Unknown |\n".to_owned();
+    table += "| --- | --- | --- | --- | --- | --- |\n";
+    for call in ["create_order", "create_phone_number", "request_code", "verify_code", "register", "any other"] {
+        table += &format!("| {call} |");
+        for class in [Transient, Throttled { retry_after: None }, NeedsHuman, Refused, Unknown] {
+            table += &format!(" `{}` |", condition(call, class, Reason::Unclassified).as_str());
+        }
+        table += "\n";
     }
-    let mut seen = BTreeSet::new();
-    let names = names.into_iter().filter(|(_, name)| seen.insert(*name));
-    names.map(|(_, name)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    table
 }
 
 fn list<T: ToString>(items: &[T], quote: &str) -> String {
@@ -97,19 +107,7 @@ fn by_status() -> String {
         only.extend(own.map(|own| if own { "its own" } else { "not its own" }));
         only.extend(write.map(|write| if write { "an effect" } else { "a read or a setting" }));
         only.extend(transient.then_some("Meta says `is_transient`"));
-        let effects: &[Effect] = match write {
-            Some(true) => &[Effect::Write],
-            Some(false) => &[Effect::Read],
-            None => &[Effect::Read, Effect::Write],
-        };
-        let mut shown: Vec<String> = Vec::new();
-        for effect in effects {
-            let name = format!("`{}`", condition("", class.resolve(*effect, None), *reason).as_str());
-            if !shown.contains(&name) {
-                shown.push(name);
-            }
-        }
-        let (only, shown) = (only.join(", "), shown.join(", "));
+        let (only, shown) = (only.join(", "), shown(&[], *class, *reason));
         table +=
             &format!("| {status} | {only} | {class:?} | {reason} | {shown} | {what_to_do} |\n").replace("|  |", "| |");
     }
@@ -125,6 +123,7 @@ fn the_error_reference_is_what_the_tables_say() -> Result<()> {
         ("rows of Telnyx", table(telnyx::errors::TABLE)),
         ("rows of Meta", table(meta::errors::TABLE)),
         ("rows by status", by_status()),
+        ("reasons by call", by_call()),
     ] {
         ensure!(!table.contains('<'), "{name}: what stands in a table must be plain text");
         let mark = format!("<!-- {name} -->\n");
