@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
+use reqwest::header::HeaderValue;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use secrecy::ExposeSecret;
 
@@ -159,10 +160,20 @@ impl Transport {
 
     fn build(&self, request: &Request<'_>) -> reqwest::RequestBuilder {
         let client = if self.base.is_plain() { &self.http.direct } else { &self.http.proxied };
-        let mut builder = client
+        let builder = client
             .request(request.method.clone(), self.base.join(&request.path))
-            .bearer_auth(self.bearer.expose_secret())
             .header(reqwest::header::ACCEPT, "application/json");
+        let token = self.bearer.expose_secret();
+        let mut builder = match HeaderValue::from_str(&format!("OAuth {token}")) {
+            Ok(mut value) if request.oauth => {
+                value.set_sensitive(true);
+                builder.header(reqwest::header::AUTHORIZATION, value)
+            }
+            _ => builder.bearer_auth(token),
+        };
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, *value);
+        }
         if !request.query.is_empty() {
             builder = builder.query(&request.query);
         }
@@ -171,6 +182,7 @@ impl Transport {
         }
         match &request.body {
             Body::None => builder,
+            Body::Bytes(kind, bytes) => builder.header(reqwest::header::CONTENT_TYPE, *kind).body(bytes.clone()),
             Body::Json(value) => builder.json(value),
             Body::Parts(parts) => builder.multipart(
                 parts

@@ -2,6 +2,7 @@
 //! A value that can't be read is absent, never a reason to drop the whole answer.
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -52,6 +53,12 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 /// A whole number, also as text; None for anything else.
 pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(text(deserializer)?.and_then(|text| text.trim().parse().ok()))
+}
+
+/// An exact decimal, from a text or from a number as it was written; None for anything else.
+pub(crate) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+    let text = text(deserializer)?;
+    Ok(text.and_then(|text| text.trim().parse().ok().or_else(|| Decimal::from_scientific(text.trim()).ok())))
 }
 
 /// A list whose unreadable members are left out; anything but a list is empty.

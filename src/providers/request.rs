@@ -60,6 +60,8 @@ pub(crate) enum Body {
     Json(Value),
     /// multipart/form-data of plain fields.
     Parts(Vec<(&'static str, String)>),
+    /// A file as it is, and its type.
+    Bytes(&'static str, Vec<u8>),
 }
 
 /// One request.
@@ -69,13 +71,25 @@ pub(crate) struct Request<'a> {
     pub(crate) path: Vec<&'a str>,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) body: Body,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    /// The token's scheme is `OAuth` in place of `Bearer`: Meta's uploads want it.
+    pub(crate) oauth: bool,
     /// Values in this request that must not come back in an error: a code, a PIN.
     pub(crate) secrets: Vec<SecretString>,
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn new(operation: Operation, method: Method, path: &[&'a str]) -> Self {
-        Self { operation, method, path: path.to_vec(), query: Vec::new(), body: Body::None, secrets: Vec::new() }
+        Self {
+            operation,
+            method,
+            path: path.to_vec(),
+            query: Vec::new(),
+            body: Body::None,
+            headers: Vec::new(),
+            oauth: false,
+            secrets: Vec::new(),
+        }
     }
 
     pub(crate) fn get(operation: Operation, path: &[&'a str]) -> Self {
@@ -89,6 +103,21 @@ impl<'a> Request<'a> {
 
     pub(crate) fn json(mut self, body: Value) -> Self {
         self.body = Body::Json(body);
+        self
+    }
+
+    pub(crate) fn bytes(mut self, kind: &'static str, bytes: Vec<u8>) -> Self {
+        self.body = Body::Bytes(kind, bytes);
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(crate) fn as_oauth(mut self) -> Self {
+        self.oauth = true;
         self
     }
 

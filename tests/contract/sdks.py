@@ -275,7 +275,8 @@ class Walk(unittest.TestCase):
         self.assertEqual((True, "7700"), (token["is_valid"], token["app_id"]))
         business = graph("GET", f"/{BUSINESS}", params={"fields": "id,name,verification_status"})
         self.assertEqual("verified", business["verification_status"])
-        subscriptions = graph("GET", "/7700/subscriptions")["data"]
+        as_app = {"Authorization": f"Bearer 7700|{APP_SECRET}"}  # Meta: with a token of the app only
+        subscriptions = graph("GET", "/7700/subscriptions", headers=as_app)["data"]
         self.assertIn("messages", [field["name"] for field in subscriptions[0]["fields"]])
 
     # Giving back.

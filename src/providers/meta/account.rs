@@ -1,11 +1,9 @@
-//! The WhatsApp account, the business behind it, the token, and which apps get its webhooks.
+//! The WhatsApp account, the business behind it, and the token.
 
-use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::types::{Business, SubscribedApp, TokenInfo, Waba};
+use super::types::{Business, TokenInfo, Waba};
 use super::{Client, ProviderError};
 use crate::domain::{BusinessId, WabaId};
 use crate::providers::pace::Endpoints;
@@ -36,20 +34,5 @@ impl Client {
         let request = Request::get(Operation::read("debug_token").of(Endpoints::App), &path)
             .query("input_token", self.inner.access_token.expose_secret());
         self.inner.app_transport.json::<Answer>(request).await.map(|answer| answer.data)
-    }
-
-    /// `GET /{waba}/subscribed_apps`.
-    pub async fn subscribed_apps(&self, waba: &WabaId) -> Result<Vec<SubscribedApp>, ProviderError> {
-        const CALL: Operation = Operation::list("list_subscribed_apps");
-        let entries = self.all(CALL, &[waba.as_str(), "subscribed_apps"], None).await?;
-        Ok(entries.iter().filter_map(SubscribedApp::from_entry).collect())
-    }
-
-    /// `POST /{waba}/subscribed_apps`: our app gets the account's webhooks. Repeatable; also removes an override of the
-    /// account.
-    pub async fn subscribe(&self, waba: &WabaId) -> Result<(), ProviderError> {
-        let path = self.path(&[waba.as_str(), "subscribed_apps"]);
-        let request = Request::new(Operation::set("subscribe"), Method::POST, &path).json(json!({}));
-        self.success(request).await
     }
 }

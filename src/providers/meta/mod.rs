@@ -5,11 +5,14 @@
 //! Meta whether or not their answer arrives.
 
 mod account;
+mod analytics;
 pub mod errors;
 mod numbers;
+mod photo;
 #[cfg(test)]
 mod tests;
 mod types;
+mod webhooks;
 mod words;
 
 use std::fmt;
@@ -32,7 +35,10 @@ use super::request::{Operation, Request};
 use super::transport::Transport;
 use crate::domain::{AppId, Invalid, WabaId};
 
+pub use analytics::{Granularity, PricingAnalytics, PricingPoint, PricingQuery};
+pub use photo::Photo;
 pub use types::*;
+pub use webhooks::{AppSubscription, Callback};
 pub use words::*;
 
 const PAGE_SIZE: usize = 100;
@@ -117,12 +123,17 @@ impl Client {
 
     /// An effect that answers `{"success": true}`.
     async fn success(&self, request: Request<'_>) -> Result<(), ProviderError> {
+        self.success_as(self.transport(), request).await
+    }
+
+    /// The same, as the account or as the app.
+    async fn success_as(&self, transport: &Transport, request: Request<'_>) -> Result<(), ProviderError> {
         let operation = request.operation;
-        let answer: Value = self.transport().json(request).await?;
+        let answer: Value = transport.json(request).await?;
         match answer.get("success") {
             Some(Value::Bool(true)) => Ok(()),
             Some(Value::String(text)) if text == "true" => Ok(()),
-            _ => Err(self.transport().unreadable(operation, "the answer does not say success".to_owned())),
+            _ => Err(transport.unreadable(operation, "the answer does not say success".to_owned())),
         }
     }
 

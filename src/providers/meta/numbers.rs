@@ -120,19 +120,16 @@ impl Client {
 
     /// `POST /{id}` with `pin`: sets or changes it; the old one is not asked for.
     pub async fn set_pin(&self, id: &PhoneNumberId, pin: &Pin) -> Result<(), ProviderError> {
-        let request = self.setting(Operation::set("set_pin"), json!({"pin": pin.expose()})).secret(pin.expose());
-        self.on(id, request).await
+        let path = self.path(&[id.as_str()]);
+        let request = Request::new(Operation::set("set_pin"), Method::POST, &path).json(json!({"pin": pin.expose()}));
+        self.success(request.secret(pin.expose())).await
     }
 
     /// `POST /{id}` with `new_display_name`: reviewed by Meta, then register again within 14 days. At most 10 in 30 days.
     pub async fn set_display_name(&self, id: &PhoneNumberId, name: &str) -> Result<(), ProviderError> {
-        self.on(id, self.setting(Operation::write("set_display_name"), json!({"new_display_name": name}))).await
-    }
-
-    /// `POST /{id}` with an empty override: webhooks of this number go to the app's URL again.
-    pub async fn clear_webhook_override(&self, id: &PhoneNumberId) -> Result<(), ProviderError> {
-        let body = json!({"webhook_configuration": {"override_callback_uri": ""}});
-        self.on(id, self.setting(Operation::set("clear_webhook_override"), body)).await
+        let path = self.path(&[id.as_str()]);
+        let body = json!({"new_display_name": name});
+        self.success(Request::new(Operation::write("set_display_name"), Method::POST, &path).json(body)).await
     }
 
     /// `GET /{id}/whatsapp_business_profile`, in either of the two forms it is answered in.
@@ -163,15 +160,6 @@ impl Client {
             body["websites"] = profile.websites.clone().into();
         }
         self.effect(Operation::set("update_profile"), id, "whatsapp_business_profile", body, None).await
-    }
-
-    fn setting(&self, operation: Operation, body: Value) -> Request<'static> {
-        Request::new(operation, Method::POST, &[]).json(body)
-    }
-
-    async fn on(&self, id: &PhoneNumberId, setting: Request<'static>) -> Result<(), ProviderError> {
-        let Request { operation, method, query, body, secrets, .. } = setting;
-        self.success(Request { operation, method, path: self.path(&[id.as_str()]), query, body, secrets }).await
     }
 
     async fn effect(

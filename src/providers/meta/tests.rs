@@ -191,6 +191,137 @@ async fn tokens_are_inspected_as_the_app() {
     assert_eq!(waba.business_verification_status, Some(VerificationStatus::Verified));
 }
 
+#[tokio::test]
+async fn every_call_is_proven_uploads_and_calls_of_the_app_too() {
+    let (client, calls) = client(|call, query, _| match call {
+        "POST /v25.0/7700/uploads" => (200, json!({"id": "upload:MTph?sig=ARZ"})),
+        "POST /v25.0/upload:MTph" => {
+            assert_eq!(query["sig"], "ARZ");
+            (200, json!({"h": "4:handle"}))
+        }
+        "GET /v25.0/7700/subscriptions" => (200, json!({"data": []})),
+        "GET /v25.0/104" => (200, json!({"id": "104", "currency": "USD"})),
+        _ => (200, json!({"success": "true"})),
+    })
+    .await;
+    let callback = Callback::new("https://hooks.example/webhook", "verify-me".to_owned().into()).unwrap();
+    let photo = Photo::new(b"\x89PNG\r\n\x1a\nrest".to_vec()).unwrap();
+    client.set_profile_photo(&id(), &photo).await.unwrap();
+    client.override_number_webhook(&id(), &callback).await.unwrap();
+    client.clear_webhook_override(&id()).await.unwrap();
+    client.override_account_webhook(&waba(), &callback).await.unwrap();
+    client.app_subscriptions().await.unwrap();
+    client.subscribe_app(&callback, &["messages", "security"]).await.unwrap();
+    let at = |secs| jiff::Timestamp::from_second(secs).unwrap();
+    let query = PricingQuery { start: at(0), end: at(86_400), granularity: Granularity::Daily, numbers: Vec::new() };
+    assert_eq!(client.pricing_analytics(&waba(), &query).await.unwrap().points, []);
+    let calls = calls.lock().unwrap();
+    assert_eq!(calls.len(), 9);
+    let secret: SecretString = "secret".to_owned().into();
+    for (call, query, token, _) in calls.iter() {
+        let (scheme, token) = token.split_once(' ').unwrap();
+        let app = call.ends_with("/subscriptions");
+        assert_eq!(
+            (scheme, app),
+            (if call.contains("upload:") { "OAuth" } else { "Bearer" }, token == "7700|secret"),
+            "{call}"
+        );
+        assert_eq!(query["appsecret_proof"], proof(&secret, &token.to_owned().into()).expose_secret(), "{call}");
+    }
+    let sent: Vec<(&str, &Value)> = calls.iter().map(|(call, _, _, body)| (call.as_str(), body)).collect();
+    let hooks = json!({"override_callback_uri": "https://hooks.example/webhook", "verify_token": "verify-me"});
+    assert_eq!(
+        sent[2..7],
+        [
+            (
+                "POST /v25.0/900/whatsapp_business_profile",
+                &json!({"messaging_product": "whatsapp", "profile_picture_handle": "4:handle"})
+            ),
+            ("POST /v25.0/900", &json!({ "webhook_configuration": hooks })),
+            ("POST /v25.0/900", &json!({"webhook_configuration": {"override_callback_uri": ""}})),
+            ("POST /v25.0/104/subscribed_apps", &hooks),
+            ("GET /v25.0/7700/subscriptions", &Value::Null),
+        ]
+    );
+    assert_eq!(sent[7].1["fields"], "messages,security");
+    assert_eq!(calls[0].1["file_length"], "12");
+}
+
+#[tokio::test]
+async fn a_secret_of_a_request_does_not_come_back_in_its_refusal() {
+    let (client, _) = client(|call, _, body| {
+        let echo = format!("bad request: {call} {body}");
+        (400, json!({"error": {"code": 100, "message": echo, "type": "OAuthException"}}))
+    })
+    .await;
+    let callback = Callback::new("https://hooks.example/webhook", "verify-me".to_owned().into()).unwrap();
+    for error in [
+        client.override_number_webhook(&id(), &callback).await.unwrap_err(),
+        client.override_account_webhook(&waba(), &callback).await.unwrap_err(),
+        client.subscribe_app(&callback, &["messages"]).await.unwrap_err(),
+    ] {
+        let text = format!("{error:?} {error}");
+        assert!(!text.contains("verify-me") && text.contains("hooks.example"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn uploads_and_analytics_that_make_no_sense_are_errors() {
+    for (opened, sent) in [
+        (json!({"id": "https://evil.example/x"}), json!({"h": "4:x"})),
+        (json!({"id": "upload:../104"}), json!({"h": "4:x"})),
+        (json!({}), json!({"h": "4:x"})),
+        (json!({"id": "upload:MTph"}), json!({"id": "upload:MTph", "file_offset": 4})),
+    ] {
+        let last = opened.clone();
+        let (client, _) =
+            client(move |call, _, _| (200, if call.ends_with("/uploads") { opened.clone() } else { sent.clone() }))
+                .await;
+        let photo = Photo::new(b"\xff\xd8\xff\xe0".to_vec()).unwrap();
+        let error = client.set_profile_photo(&id(), &photo).await.unwrap_err();
+        assert_eq!(error.reason, Reason::UnreadableAnswer, "{last}");
+    }
+    let (client, _) = client(|_, _, _| {
+        (200, json!({"id": "104", "pricing_analytics": {"data": [], "paging": {"next": "https://graph/next?access_token=t"}}}))
+    })
+    .await;
+    let at = |secs| jiff::Timestamp::from_second(secs).unwrap();
+    let query = PricingQuery { start: at(0), end: at(86_400), granularity: Granularity::Monthly, numbers: Vec::new() };
+    let error = client.pricing_analytics(&waba(), &query).await.unwrap_err();
+    assert_eq!((error.class, error.reason), (ErrorClass::Refused, Reason::AnswerTooLarge));
+}
+
+#[test]
+fn a_number_is_read_with_new_words_and_with_both_names_of_its_platform() {
+    for (more, connected, limit) in [
+        (json!({"platform_type": "CLOUD_API", "host_platform": "CLOUD_API"}), true, None),
+        (json!({"host_platform": "cloud_api", "messaging_limit_tier": "TIER_1K"}), true, Some("TIER_1K")),
+        (
+            json!({"host_platform": "ON_PREMISE", "whatsapp_business_manager_messaging_limit": "TIER_OF_SORTS",
+            "messaging_limit_tier": "TIER_1K"}),
+            false,
+            Some("TIER_OF_SORTS"),
+        ),
+        (
+            json!({"platform_type": {}, "throughput": {"level": "WARP"}, "messaging_limit_tier": 250,
+            "health_status": {"can_send_message": "PERHAPS", "entities": [{"entity_type": "GALAXY"}, 7]}}),
+            false,
+            None,
+        ),
+    ] {
+        let mut entry = json!({"id": "900", "status": "CONNECTED"});
+        entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let number: PhoneNumber = serde_json::from_value(entry).unwrap();
+        assert_eq!((number.is_connected(), number.messaging_limit()), (connected, limit), "{more}");
+        if let Some(health) = number.health_status {
+            assert_eq!(health.can_send_message, Some(CanSend::Unknown("PERHAPS".into())));
+            assert_eq!(health.entities.len(), 1);
+            assert_eq!(health.entities[0].entity_type, Some(HealthEntityKind::Unknown("GALAXY".into())));
+            assert_eq!(number.throughput.unwrap().level, Some(ThroughputLevel::Unknown("WARP".into())));
+        }
+    }
+}
+
 /// The controller's reconcile futures must be `Send`.
 #[tokio::test]
 async fn futures_are_send() {

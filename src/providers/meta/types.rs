@@ -38,15 +38,18 @@ pub struct PhoneNumber {
     /// Quality.
     #[serde(default, deserialize_with = "lenient::maybe")]
     pub quality_rating: Option<QualityRating>,
-    /// Where it lives; the list calls it `host_platform` in the official file.
-    #[serde(default, alias = "host_platform", deserialize_with = "lenient::maybe")]
+    /// Where it lives.
+    #[serde(default, deserialize_with = "lenient::maybe")]
     pub platform_type: Option<PlatformType>,
+    /// The same, as the list calls it in the official file; an answer may hold both.
+    #[serde(default, deserialize_with = "lenient::maybe")]
+    pub host_platform: Option<PlatformType>,
     /// Of the whole portfolio, e.g. `TIER_250`.
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub whatsapp_business_manager_messaging_limit: Option<String>,
+    #[serde(default, deserialize_with = "lenient::maybe")]
+    pub whatsapp_business_manager_messaging_limit: Option<MessagingLimit>,
     /// The older field of the same meaning.
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub messaging_limit_tier: Option<String>,
+    #[serde(default, deserialize_with = "lenient::maybe")]
+    pub messaging_limit_tier: Option<MessagingLimit>,
     /// `{level}`.
     #[serde(default, deserialize_with = "lenient::maybe")]
     pub throughput: Option<Throughput>,
@@ -78,12 +81,14 @@ impl PhoneNumber {
 
     /// The portfolio's messaging limit, from either field.
     pub fn messaging_limit(&self) -> Option<&str> {
-        self.whatsapp_business_manager_messaging_limit.as_deref().or(self.messaging_limit_tier.as_deref())
+        let limit = self.whatsapp_business_manager_messaging_limit.as_ref().or(self.messaging_limit_tier.as_ref());
+        limit.map(MessagingLimit::as_str)
     }
 
     /// Connected on Cloud API.
     pub fn is_connected(&self) -> bool {
-        self.status == Some(NumberStatus::Connected) && self.platform_type == Some(PlatformType::CloudApi)
+        let platform = self.platform_type.as_ref().or(self.host_platform.as_ref());
+        self.status == Some(NumberStatus::Connected) && platform == Some(&PlatformType::CloudApi)
     }
 
     /// An override that is not the app's own URL, if there is one.
@@ -97,8 +102,8 @@ impl PhoneNumber {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Throughput {
     /// The level.
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub level: Option<String>,
+    #[serde(default, deserialize_with = "lenient::maybe")]
+    pub level: Option<ThroughputLevel>,
 }
 
 /// Which URLs webhooks of a number go to.
@@ -129,9 +134,9 @@ pub struct HealthStatus {
 /// One part of the chain: number, account, business, app.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct HealthEntity {
-    /// PHONE_NUMBER, WABA, BUSINESS, APP, MESSAGE_TEMPLATE.
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub entity_type: Option<String>,
+    /// Which part.
+    #[serde(default, deserialize_with = "lenient::maybe")]
+    pub entity_type: Option<HealthEntityKind>,
     /// Its id.
     #[serde(default, deserialize_with = "lenient::text")]
     pub id: Option<String>,

@@ -134,3 +134,83 @@ open_enum! {
         Failed => "failed", "rejected";
     }
 }
+
+open_enum! {
+    /// How many users a portfolio may write to first in 24 hours.
+    MessagingLimit {
+        /// 50, in the older field only.
+        Tier50 => "TIER_50";
+        /// 250: where a portfolio begins.
+        Tier250 => "TIER_250";
+        /// 1,000, in the older field only.
+        Tier1k => "TIER_1K";
+        /// 2,000: the business is verified, or has written enough.
+        Tier2k => "TIER_2K";
+        /// 10,000.
+        Tier10k => "TIER_10K";
+        /// 100,000.
+        Tier100k => "TIER_100K";
+        /// No limit.
+        Unlimited => "TIER_UNLIMITED";
+    }
+}
+
+open_enum! {
+    /// How fast a number may send.
+    ThroughputLevel {
+        /// 80 messages a second.
+        Standard => "STANDARD";
+        /// 1,000 messages a second.
+        High => "HIGH";
+        /// Not registered.
+        NotApplicable => "NOT_APPLICABLE";
+    }
+}
+
+open_enum! {
+    /// A part of the chain that a message passes.
+    HealthEntityKind {
+        /// The number.
+        PhoneNumber => "PHONE_NUMBER";
+        /// The WhatsApp account.
+        Waba => "WABA";
+        /// The business behind it.
+        Business => "BUSINESS";
+        /// The app.
+        App => "APP";
+        /// A template.
+        MessageTemplate => "MESSAGE_TEMPLATE";
+    }
+}
+
+open_enum! {
+    /// Whether messages are charged.
+    PricingType {
+        /// Charged.
+        Regular => "REGULAR";
+        /// Within the free tier.
+        FreeCustomerService => "FREE_CUSTOMER_SERVICE";
+        /// The same in groups.
+        FreeGroupCustomerService => "FREE_GROUP_CUSTOMER_SERVICE";
+        /// Free for 72 hours after an advertisement.
+        FreeEntryPoint => "FREE_ENTRY_POINT";
+    }
+}
+
+open_enum! {
+    /// Kind of message, as it is priced.
+    PricingCategory {
+        /// Free text within 24 hours of the user's last message.
+        Service => "SERVICE";
+        /// Templates about something the user did.
+        Utility => "UTILITY";
+        /// All other templates.
+        Marketing => "MARKETING";
+        /// Marketing by the other API.
+        MarketingLite => "MARKETING_LITE";
+        /// Codes.
+        Authentication => "AUTHENTICATION";
+        /// Codes to other countries.
+        AuthenticationInternational => "AUTHENTICATION_INTERNATIONAL";
+    }
+}

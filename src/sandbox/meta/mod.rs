@@ -1,9 +1,10 @@
 //! Meta's Graph API as far as a WABA's numbers need it: endpoints, tokens, proof, fields.
 //!
-//! Source: Meta's OpenAPI file v23, its pages, and public field reports. Any graph version and any id is taken unless
-//! it was declared unknown: a WABA or a business comes to exist when it is first named. Handlers live in the files
-//! beside this one and only change the world they are given.
+//! Source: Meta's OpenAPI file v23, its pages, and public field reports. Any graph version is taken. The
+//! settings name the app, the business and its WABAs; another WABA comes to exist when something is set up on it; any
+//! other id is 100/33. Handlers live in the files beside this one and only change the world they are given.
 
+pub mod analytics;
 pub mod changes;
 pub mod errors;
 pub mod fields;
@@ -15,7 +16,9 @@ mod numbers_tests;
 pub mod pace;
 pub mod profile;
 pub mod registration;
+pub mod subscriptions;
 pub mod tokens;
+pub mod uploads;
 pub mod verification;
 pub mod wabas;
 
@@ -30,8 +33,12 @@ use super::world::{Answer, Ctx, Handler, Route, World, find};
 pub struct Graph {
     /// All numbers of all WABAs.
     pub lines: Vec<line::Line>,
-    /// WABAs that were named so far.
+    /// WABAs on which something was set up or read.
     pub wabas: std::collections::BTreeMap<String, wabas::Waba>,
+    /// Fields that the app is subscribed to; None: as the dashboard has them.
+    pub app_fields: Option<Vec<String>>,
+    /// Uploads, begun and complete.
+    pub uploads: Vec<uploads::Upload>,
 }
 
 impl Graph {
@@ -54,8 +61,10 @@ pub const ROUTES: &[Route] = &[
     r("GET", "{waba}/subscribed_apps", "meta.get_subscribed_apps", wabas::get_subscribed),
     r("POST", "{waba}/subscribed_apps", "meta.subscribe_app", wabas::subscribe),
     r("DELETE", "{waba}/subscribed_apps", "meta.unsubscribe_app", wabas::unsubscribe),
-    r("GET", "{app}/subscriptions", "meta.get_app_subscriptions", wabas::get_subscriptions),
-    r("POST", "{app}/subscriptions", "meta.set_app_subscriptions", wabas::set_subscriptions),
+    r("GET", "{app}/subscriptions", "meta.get_app_subscriptions", subscriptions::get),
+    r("POST", "{app}/subscriptions", "meta.set_app_subscriptions", subscriptions::set),
+    r("POST", "{app}/uploads", "meta.open_upload", uploads::open),
+    r("POST", "{upload}", "meta.send_upload", uploads::send),
     r("POST", "{number}/request_code", "meta.request_code", verification::request_code),
     r("POST", "{number}/verify_code", "meta.verify_code", verification::verify_code),
     r("POST", "{number}/register", "meta.register", registration::register),
@@ -81,18 +90,15 @@ pub fn route(world: &World, req: &Request) -> (&'static str, Option<&'static Rou
     let by_name = |name: &str| ROUTES.iter().find(|route| route.operation == name);
     let found = match (req.method.as_str(), segments.as_slice()) {
         ("GET", [id]) if id != "debug_token" => {
-            // Only a business has verification_status; a WABA's is business_verification_status.
-            let asks = req
-                .query("fields")
-                .is_some_and(|fields| fields::names(fields).iter().any(|f| f == "verification_status"));
-            let business = asks
-                || *id == world.settings.meta.business_id
-                || world.settings.meta.wabas.values().any(|business| business == id);
             let name = match world.meta.line(id) {
                 Some(_) => "meta.get_number",
-                None if business => "meta.get_business",
+                None if wabas::is_business(world, id) => "meta.get_business",
                 None => "meta.get_waba",
             };
+            by_name(name).map(|route| (route, segments.clone()))
+        }
+        ("POST", [id]) => {
+            let name = if id.starts_with("upload:") { "meta.send_upload" } else { "meta.update_number" };
             by_name(name).map(|route| (route, segments.clone()))
         }
         _ => find(ROUTES, &req.method, &segments),
@@ -120,7 +126,7 @@ pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
             pace::admit(world, req, waba, now, &mut usage)
         })
         .and_then(|()| match (route, params.first()) {
-            (Some(_), Some(id)) if is_unknown(world, id) => Err(errors::no_such_object(id)),
+            (Some(route), Some(id)) if is_unknown(world, route, id) => Err(errors::no_such_object(id)),
             (Some(route), _) => (route.handler)(world, &ctx),
             (None, _) => Err(errors::unknown_path(&req.path)),
         });
@@ -131,9 +137,23 @@ pub fn answer(world: &mut World, req: &Request, now: Timestamp) -> Response {
     response
 }
 
-fn is_unknown(world: &World, id: &str) -> bool {
+/// Whether a path names an object that there is not. Numbers and uploads are looked up by their handlers.
+fn is_unknown(world: &World, route: &Route, id: &str) -> bool {
+    let declared = world.settings.meta.unknown_ids.iter().any(|unknown| unknown == id);
     let is_id = !id.is_empty() && id.bytes().all(|c| c.is_ascii_digit());
-    id != "debug_token" && (!is_id || world.settings.meta.unknown_ids.iter().any(|unknown| unknown == id))
+    match route.path.split('/').next().unwrap_or("") {
+        "{upload}" => false,
+        "{app}" => declared || world.settings.meta.app_id != id,
+        "{business}" => declared || !wabas::is_business(world, id),
+        // What is set up on a WABA names it.
+        "{waba}" => {
+            declared
+                || !is_id
+                || !(route.method == "POST" || wabas::is_known(world, id) || world.meta.line(id).is_some())
+        }
+        "{number}" => declared || !is_id,
+        _ => false,
+    }
 }
 
 /// `{"success": true}`.

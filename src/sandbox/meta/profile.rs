@@ -71,13 +71,18 @@ pub fn update(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     if params.get("websites").and_then(Value::as_array).is_some_and(|sites| sites.len() > 2) {
         return Err(errors::invalid("Param websites must have at most 2 elements."));
     }
+    let handle = text(&params, "profile_picture_handle");
+    let uploaded = |handle: &str| world.meta.uploads.iter().any(|upload| upload.handle.as_deref() == Some(handle));
+    if handle.as_deref().is_some_and(|handle| !uploaded(handle)) {
+        return Err(errors::invalid("Param profile_picture_handle is not a valid handle"));
+    }
     let profile = &mut world.meta.lines[place].profile;
     for name in ["about", "address", "description", "email", "vertical", "websites"] {
         if let Some(value) = params.get(name) {
             profile.insert(name.to_owned(), value.clone());
         }
     }
-    if let Some(handle) = text(&params, "profile_picture_handle") {
+    if let Some(handle) = handle {
         profile.insert("profile_picture_url".to_owned(), Value::from(format!("https://pps.whatsapp.net/v/{handle}")));
     }
     success()

@@ -45,7 +45,8 @@ fn token_is_good(world: &World, token: &str) -> bool {
 /// 104 without a token, 190 for a bad one, 100 for a missing or wrong proof.
 pub fn authorise(world: &World, req: &Request) -> Result<(), Response> {
     let params = req.params();
-    let token = req.bearer().map(str::to_owned).or_else(|| text(&params, "access_token"));
+    let oauth = req.header("authorization").and_then(|value| value.strip_prefix("OAuth "));
+    let token = req.bearer().or(oauth).map(str::to_owned).or_else(|| text(&params, "access_token"));
     let Some(token) = token.filter(|token| !token.is_empty()) else {
         return Err(Refusal::new(104, "An access token is required to request this resource.").status(401).answer());
     };

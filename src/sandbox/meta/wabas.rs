@@ -1,10 +1,11 @@
-//! WABAs, their subscribed apps, the business above them and the app's own webhook subscription.
+//! WABAs, their subscribed apps and the business above them.
 //!
 //! Meta: POST subscribed_apps is idempotent and also removes an override when it comes without one; a WABA without a
 //! subscribed app delivers nothing, without an error.
 
 use serde_json::{Value, json};
 
+use super::analytics;
 use super::errors;
 use super::fields::select;
 use super::{success, text};
@@ -25,6 +26,16 @@ pub fn business_of<'w>(world: &'w World, waba: &str) -> &'w str {
     world.settings.meta.wabas.get(waba).unwrap_or(&world.settings.meta.business_id)
 }
 
+/// Whether a WABA is known: it stands in the settings, or something was set up on it.
+pub fn is_known(world: &World, id: &str) -> bool {
+    world.settings.meta.wabas.contains_key(id) || world.meta.wabas.contains_key(id)
+}
+
+/// Whether a business is known: the one of the settings, or one that owns a WABA.
+pub fn is_business(world: &World, id: &str) -> bool {
+    world.settings.meta.business_id == id || world.settings.meta.wabas.values().any(|business| business == id)
+}
+
 /// The WABA of this id, which exists from now on.
 pub fn named<'w>(world: &'w mut World, id: &str) -> &'w mut Waba {
     world.meta.wabas.entry(id.to_owned()).or_default()
@@ -41,7 +52,6 @@ pub fn not_a_number(world: &World, id: &str) -> Result<(), Response> {
 /// GET /{waba}
 pub fn get(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let id = ctx.param(0).to_owned();
-    // Reading creates nothing: the id may be a business's.
     let business = business_of(world, &id).to_owned();
     let verification = world.settings.meta.business_verification.clone();
     let node = json!({
@@ -55,7 +65,9 @@ pub fn get(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         "health_status": {"can_send_message": "AVAILABLE", "entities": []},
         "subscribed_apps": null,
     });
-    let node = node.as_object().cloned().unwrap_or_default();
+    let mut node = node.as_object().cloned().unwrap_or_default();
+    let analytics = analytics::of(world, &id, ctx.req.query("fields").unwrap_or(""), ctx.now)?;
+    node.insert("pricing_analytics".to_owned(), analytics.unwrap_or_default());
     let default = ["id", "name", "currency", "timezone_id", "message_template_namespace"];
     let shown = select(
         &node,
@@ -119,44 +131,5 @@ pub fn unsubscribe(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let waba = named(world, ctx.param(0));
     waba.subscribed = false;
     waba.override_uri = None;
-    success()
-}
-
-const FIELDS: [&str; 11] = [
-    "messages",
-    "account_update",
-    "account_alerts",
-    "account_review_update",
-    "business_capability_update",
-    "phone_number_name_update",
-    "phone_number_quality_update",
-    "security",
-    "message_template_status_update",
-    "template_category_update",
-    "user_preferences",
-];
-
-/// GET /{app}/subscriptions
-pub fn get_subscriptions(world: &mut World, _: &Ctx<'_>) -> Answer {
-    let data = match &world.webhook_url {
-        None => json!([]),
-        Some(url) => {
-            let fields: Vec<Value> = FIELDS.iter().map(|name| json!({"name": name, "version": "v25.0"})).collect();
-            json!([{"object": "whatsapp_business_account", "callback_url": url, "active": true, "fields": fields}])
-        }
-    };
-    Ok(Response::json(200, &json!({ "data": data })))
-}
-
-/// POST /{app}/subscriptions
-pub fn set_subscriptions(world: &mut World, ctx: &Ctx<'_>) -> Answer {
-    let params = ctx.req.params();
-    if text(&params, "object").as_deref() != Some("whatsapp_business_account") {
-        return Err(errors::invalid("Param object must be one of {WHATSAPP_BUSINESS_ACCOUNT}"));
-    }
-    let Some(url) = text(&params, "callback_url").filter(|url| !url.is_empty()) else {
-        return Err(errors::invalid("The parameter callback_url is required"));
-    };
-    world.webhook_url = Some(url);
     success()
 }

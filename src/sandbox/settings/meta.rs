@@ -84,7 +84,7 @@ impl Default for Meta {
     fn default() -> Self {
         Self {
             number_cap: 20,
-            wabas: BTreeMap::new(),
+            wabas: ["104", "105"].map(|waba| (waba.to_owned(), "1020".to_owned())).into(),
             business_id: "1020".to_owned(),
             app_id: "7700".to_owned(),
             unknown_ids: Vec::new(),

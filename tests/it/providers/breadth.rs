@@ -1,7 +1,8 @@
 //! The calls that no pass of a line makes yet: documents, voice settings, the call log, applications.
 
 use anyhow::{Context, Result};
-use clientnumber::domain::{Country, CustomerReference, E164, NumberType, Pii};
+use clientnumber::domain::{BusinessId, Country, CustomerReference, E164, NumberType, Pii, Pin, WabaId};
+use clientnumber::providers::meta::{Callback, Granularity, Photo, PricingQuery, PricingType, Profile};
 use clientnumber::providers::telnyx::{
     Diversion, FieldKind, OrderPart, OrderStatus, RecordKind, RequirementAction, RequirementStatus,
 };
@@ -136,5 +137,77 @@ async fn a_forwarded_number_a_call_and_a_lock_are_seen() -> Result<()> {
     telnyx.delete_texml_application(&capture.id).await?;
     telnyx.delete_texml_application(&capture.id).await?;
     assert_eq!(telnyx.texml_application(&capture.id).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_photo_overrides_the_apps_fields_and_costs_are_seen() -> Result<()> {
+    let providers = start("provider-account").await?;
+    let meta = &providers.meta;
+    let (waba, number) = (WabaId::parse("104")?, E164::parse("+212612345678")?);
+    let id = meta.create_phone_number(&waba, &number, "Atlas by Recruto").await?;
+
+    // A photo is shown once its bytes are there; a handle that was made up is not.
+    let photo = Photo::new(b"\x89PNG\r\n\x1a\n and some pixels".to_vec())?;
+    meta.set_profile_photo(&id, &photo).await?;
+    assert!(meta.profile(&id).await?.profile_picture_url.is_some());
+    let made_up = Profile { photo_handle: Some("4:made-up".to_owned()), ..Profile::default() };
+    let error = meta.update_profile(&id, &made_up).await.err();
+    assert_eq!(error.and_then(|error| error.code.clone()).as_deref(), Some("100"));
+
+    // Overrides of number and account: set, seen, cleared.
+    let callback = Callback::new("https://elsewhere.example/webhook", "verify-me".into())?;
+    let overridden =
+        async || anyhow::Ok(meta.phone_number(&id).await?.context("gone")?.webhook_override().map(str::to_owned));
+    assert_eq!(overridden().await?, None);
+    meta.override_number_webhook(&id, &callback).await?;
+    assert_eq!(overridden().await?.as_deref(), Some("https://elsewhere.example/webhook"));
+    meta.clear_webhook_override(&id).await?;
+    meta.override_account_webhook(&waba, &callback).await?;
+    assert_eq!(overridden().await?.as_deref(), Some("https://elsewhere.example/webhook"));
+    assert!(meta.subscribed_apps(&waba).await?[0].override_callback_uri.is_some());
+    meta.subscribe(&waba).await?;
+    assert_eq!(overridden().await?, None);
+
+    // The app's own subscription: none, then two fields.
+    assert_eq!(meta.app_subscriptions().await?, []);
+    meta.subscribe_app(&callback, &["messages", "security"]).await?;
+    let subscriptions = meta.app_subscriptions().await?;
+    assert!(subscriptions[0].is_whatsapp() && subscriptions[0].active == Some(true));
+    assert_eq!(subscriptions[0].fields, ["messages", "security"]);
+    let error = meta.subscribe_app(&callback, &["colours"]).await.err();
+    assert_eq!(error.and_then(|error| error.code.clone()).as_deref(), Some("100"));
+
+    // Nothing is registered, so nothing was charged; what can't be asked is refused.
+    let end = Timestamp::now();
+    let days = |days: i64| PricingQuery {
+        start: end - jiff::SignedDuration::from_hours(24 * days),
+        end,
+        granularity: Granularity::Daily,
+        numbers: vec![number.clone()],
+    };
+    let none = meta.pricing_analytics(&waba, &days(3)).await?;
+    assert_eq!((none.currency.as_deref(), none.points.len()), (Some("USD"), 0));
+    providers.control("/numbers/212612345678", json!({"meta": {"code_verification_status": "VERIFIED"}})).await?;
+    meta.register(&id, &Pin::parse("246810")?).await?;
+    let read = meta.pricing_analytics(&waba, &days(3)).await?;
+    assert!(!read.points.is_empty() && read.points.iter().all(|point| point.number.as_ref() == Some(&number)));
+    for point in &read.points {
+        let (volume, cost) = (point.volume.context("no volume")?, point.cost.context("no cost")?);
+        let rate = match point.pricing_type {
+            Some(PricingType::FreeCustomerService) => 0,
+            Some(PricingType::Regular) => 414,
+            ref other => anyhow::bail!("{other:?}"),
+        };
+        // To the last digit: no float stands between Meta's number and this one.
+        assert_eq!(cost, rust_decimal::Decimal::new(rate * i64::try_from(volume)?, 4));
+    }
+    assert!(meta.pricing_analytics(&waba, &days(800)).await.is_err());
+
+    // What does not exist is told as that.
+    let unknown = WabaId::parse("999")?;
+    assert_eq!(meta.waba(&unknown).await.err().map(|error| error.reason), Some(Reason::NotFound));
+    assert_eq!(meta.phone_numbers(&unknown).await.err().map(|error| error.reason), Some(Reason::NotFound));
+    assert_eq!(meta.business(&BusinessId::parse("999")?).await.err().map(|error| error.reason), Some(Reason::NotFound));
     Ok(())
 }
