@@ -6,8 +6,8 @@ import exchanges
 from exceptions import MOST, Exceptions
 from judge import Judge
 
-# A whole run brings several times as many; a run of few tests must not look like a proof.
-LEAST = {"exchanges": 500, "operations": 28}
+# A whole run brings more; a run of few tests must not look like a proof.
+LEAST = {"exchanges": 900, "operations": 50}
 
 
 @functools.cache
