@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the rest are their parts.
-.PHONY: help demo test setup fmt lint crds clean
+.PHONY: help demo test bench setup fmt lint crds clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -10,6 +10,9 @@ demo: ## a company's line from kubectl apply to the recruiter's screen; ARGS=--o
 
 test: ## everything that proves it; SUITES="unit it" for some only
 	@scripts/test $(SUITES)
+
+bench: ## how long fifty lines at once take on accounts with a limit, against the limit alone
+	@scripts/bench
 
 setup: ## installs what tests and the demo need, pinned, into ~/.cache/clientnumber
 	@scripts/setup

@@ -11,6 +11,7 @@ use super::slots::Slots;
 use super::views::Views;
 use crate::domain::{ClusterId, E164, NamespacedName, PolicyTime, SharedClock};
 use crate::portfolio::accounts::Accounts;
+use crate::portfolio::ledger_write::LedgerTurns;
 use crate::portfolio::observed::Observations;
 use crate::portfolio::rounds::Rounds;
 use crate::resources::{ClientNumber, Portfolio};
@@ -49,6 +50,8 @@ pub struct Context {
     pub metrics: Arc<ControllerMetrics>,
     /// How many passes run at the same time.
     pub slots: Slots,
+    /// Who writes a Portfolio's ledger.
+    pub ledgers: LedgerTurns,
 }
 
 impl Context {

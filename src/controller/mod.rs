@@ -28,6 +28,7 @@ use crate::controller::slots::Slots;
 use crate::controller::views::Views;
 use crate::domain::{ClusterId, PolicyTime, SharedClock};
 use crate::portfolio::accounts::Accounts;
+use crate::portfolio::ledger_write::LedgerTurns;
 use crate::portfolio::observed::Observations;
 use crate::portfolio::rounds::Rounds;
 use crate::providers::Http;
@@ -131,6 +132,7 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
         rounds: Rounds::default(),
         observations: Observations::default(),
         metrics: parts.metrics,
+        ledgers: LedgerTurns::default(),
         slots: Slots::new(usize::from(settings.concurrency), stop.clone()),
     });
     let (ready, views) = (parts.ready, context.clone());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::shared::Shared;
-use crate::domain::{AppId, BusinessId, ClusterId, Invalid, OwnerId, SharedClock, WabaId};
+use crate::domain::{AppId, BusinessId, ClusterId, E164, Invalid, OwnerId, SharedClock, WabaId};
 use crate::providers::telnyx::{OwnedNumber, Recording, Transcription};
 use crate::providers::{DocumentError, Http, ProviderError, meta, telnyx};
 use crate::resources::Portfolio;
@@ -61,6 +61,7 @@ pub struct Account {
     turns: Mutex<HashSet<String>>,
     heard: Mutex<HashMap<String, Heard>>,
     wrong: Mutex<HashSet<String>>,
+    looked_at: Mutex<HashMap<E164, (String, Instant)>>,
     waba_numbers: Shared<Vec<meta::PhoneNumber>, ProviderError>,
     owned_numbers: Shared<Vec<OwnedNumber>, ProviderError>,
     recordings: Shared<Vec<Recording>, ProviderError>,
@@ -151,6 +152,14 @@ impl Account {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
+    /// Whether another line of this process has just chosen the number, so that a line looks at the next one instead of
+    /// finding out by the ledger, which decides. Notes the choice if not.
+    pub fn choose(&self, number: &E164, uid: &str, now: Instant) -> bool {
+        let mut chosen = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        chosen.retain(|_, (_, at)| now.saturating_duration_since(*at) < Duration::from_secs(60));
+        chosen.entry(number.clone()).or_insert_with(|| (uid.to_owned(), now)).0 == uid
+    }
+
     /// When this process first saw a recording.
     pub fn first_seen(&self, recording: &str, now: Instant) -> Instant {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -239,6 +248,7 @@ impl Accounts {
             turns: Mutex::default(),
             heard: Mutex::default(),
             wrong: Mutex::default(),
+            looked_at: Mutex::default(),
             waba_numbers: Shared::new(self.clock.clone()),
             owned_numbers: Shared::new(self.clock.clone()),
             recordings: Shared::new(self.clock.clone()),

@@ -1,5 +1,9 @@
 //! Writing the ledger: read the Portfolio live, decide by the pure rules of `ledger`, PUT with resourceVersion. A 409
-//! means that another line was faster: read again and decide again.
+//! means that another line was faster: read again and decide again. Lines of this process take turns, since fifty that
+//! write at once would mostly make each other repeat.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Api;
 use kube::api::PostParams;
@@ -65,12 +69,27 @@ pub async fn settle(
     }
 }
 
+/// One writer a Portfolio at a time, in the order of coming.
+#[derive(Default)]
+pub struct LedgerTurns(Mutex<HashMap<NamespacedName, Arc<tokio::sync::Mutex<()>>>>);
+
+impl LedgerTurns {
+    async fn take(&self, portfolio: &NamespacedName) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.entry(portfolio.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
+}
+
 async fn update(
     ctx: &Context,
     name: &NamespacedName,
     decide: impl Fn(&Portfolio) -> Result<Vec<LedgerEntry>, ClaimError>,
 ) -> Result<(), ClaimError> {
     let api: Api<Portfolio> = Api::namespaced(ctx.client.clone(), &name.namespace);
+    let _turn = ctx.ledgers.take(name).await;
     for _ in 0..ATTEMPTS {
         let mut live = api.get(&name.name).await?;
         let next = decide(&live)?;

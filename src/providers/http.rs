@@ -48,6 +48,9 @@ pub struct Http {
     pub(crate) proxied: reqwest::Client,
     pub(crate) direct: reqwest::Client,
     pub(crate) hook: Option<CallHook>,
+    /// In place of the calls' own time-outs.
+    #[cfg(test)]
+    pub(crate) patience: Option<Duration>,
     /// Shared by all clients of one account.
     pub(crate) paces: Arc<Paces>,
 }
@@ -69,8 +72,17 @@ impl Http {
             proxied: builder().build().map_err(setup)?,
             direct: builder().no_proxy().build().map_err(setup)?,
             hook: None,
+            #[cfg(test)]
+            patience: None,
             paces: Arc::default(),
         })
+    }
+
+    /// Waits no longer than this for anything.
+    #[cfg(test)]
+    pub(crate) fn within(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
     }
 
     /// With a function that hears of each attempt.

@@ -19,6 +19,8 @@ mod exchange;
 mod hide;
 pub mod http;
 mod lenient;
+#[cfg(test)]
+mod marker_tests;
 pub mod meta;
 mod pace;
 pub mod reason;

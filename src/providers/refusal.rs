@@ -102,9 +102,9 @@ pub(crate) fn look_up(effect: Effect) -> &'static str {
     }
 }
 
-/// A header's text, shortened.
+/// A header's text, uncut: whoever shows it cleans it first, since half a secret is no longer recognised.
 pub(crate) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(|value| value.chars().take(80).collect())
+    headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
 /// `Retry-After` in seconds or as a date; at most a day.

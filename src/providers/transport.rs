@@ -15,6 +15,7 @@ use super::classify::Class;
 use super::clean;
 use super::error::{Effect, ErrorClass, Provider, ProviderError};
 use super::exchange::{Failure, Seen};
+use super::hide;
 use super::http::{CONNECT_TIMEOUT, Http, ProviderCall};
 use super::pace::{self, Endpoints, Key, Refusal};
 use super::reason::Reason;
@@ -102,7 +103,7 @@ impl Transport {
 
     /// Sends; the body of a 2xx. Reads are repeated after connection errors, 5xx and 429, within one total time-out.
     pub(crate) async fn send(&self, request: Request<'_>) -> Result<Vec<u8>, ProviderError> {
-        let deadline = Instant::now() + request.operation.timeout;
+        let deadline = Instant::now() + self.time(request.operation);
         let mut last: Option<ProviderError> = None;
         for number in 1.. {
             let Failure { error, repeat } = match self.attempt(&request, number, deadline).await {
@@ -150,6 +151,13 @@ impl Transport {
         result
     }
 
+    /// The total time-out of a call.
+    fn time(&self, operation: Operation) -> Duration {
+        #[cfg(test)]
+        let operation = Operation { timeout: self.http.patience.unwrap_or(operation.timeout), ..operation };
+        operation.timeout
+    }
+
     fn latest(&self, operation: Operation) -> Option<Instant> {
         self.not_after.filter(|_| operation.effect == Effect::Write)
     }
@@ -180,7 +188,8 @@ impl Transport {
     ) {
         // What stands in a request id's place is the server's choice.
         let secrets = self.secrets_with(&request.secrets);
-        let trace = seen.trace.as_deref().filter(|id| !secrets.iter().any(|secret| id.contains(secret)));
+        let trace = seen.trace.as_deref().filter(|id| hide::spans(id, &secrets).is_empty());
+        let trace: String = trace.unwrap_or_default().chars().take(80).collect();
         let (outcome, duration) = match result {
             Ok(_) => ("ok", started.elapsed()),
             Err(Failure { error, .. }) if error.was_not_sent() => ("held_back", Duration::ZERO),
@@ -205,7 +214,7 @@ impl Transport {
             waited_ms = millis(call.waited),
             outcome,
             status = call.http_status,
-            request_id = trace.unwrap_or(""),
+            request_id = trace,
             "provider call"
         );
         if let Some(hook) = &self.http.hook {

@@ -11,6 +11,7 @@ mod delivery;
 mod docs;
 mod e2e;
 mod hostile;
+mod network;
 mod provider_errors;
 mod providers;
 mod store;

@@ -11,6 +11,7 @@
 pub mod api_proxy;
 pub mod client;
 pub mod control_plane;
+pub mod crowd;
 pub mod echo;
 pub mod gateway;
 pub mod keep;

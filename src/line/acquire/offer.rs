@@ -57,8 +57,11 @@ pub fn choose(pass: &Pass<'_>, found: &[Candidate], taken: &[E164]) -> Result<Ca
                 && pass.ctx.other_line_with(&c.number, &pass.spec.uid).is_none()
         })
         .collect();
-    if let Some(chosen) = free.iter().find(|c| c.monthly <= max_monthly && c.upfront <= max_upfront) {
-        return Ok((*chosen).clone());
+    let priced: Vec<_> = free.iter().filter(|c| c.monthly <= max_monthly && c.upfront <= max_upfront).collect();
+    let now = pass.ctx.clock.monotonic();
+    let unclaimed = priced.iter().find(|c| pass.account.choose(&c.number, &pass.spec.uid, now));
+    if let Some(chosen) = unclaimed.or(priced.first()) {
+        return Ok((**chosen).clone());
     }
     let poll = pass.ctx.policy.backoff(6);
     Err(match free.iter().min_by_key(|c| (c.monthly, c.upfront)) {

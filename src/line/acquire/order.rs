@@ -41,13 +41,19 @@ pub async fn begin(
         Err(error) => return Err(error.into()),
     };
     let mut taken: Vec<E164> = last.and_then(candidate).into_iter().collect();
+    let mut affordable = None;
     let chosen = loop {
         let chosen = match choose(pass, &found, &taken) {
             Ok(chosen) => chosen,
             Err(outcome) => return Ok(outcome),
         };
-        if let Some(outcome) = too_poor(pass, &chosen).await? {
-            return Ok(outcome);
+        // One look at the balance is good for all offers of a price.
+        let price = (chosen.upfront, chosen.monthly);
+        if affordable != Some(price) {
+            if let Some(outcome) = too_poor(pass, &chosen).await? {
+                return Ok(outcome);
+            }
+            affordable = Some(price);
         }
         match claim::claim(pass, &chosen.number, true).await? {
             Ok(()) => break chosen,

@@ -7,3 +7,4 @@ mod onboarding;
 mod outage;
 mod scenarios;
 mod steady;
+mod throttled;
