@@ -15,7 +15,7 @@ import pywa
 import telnyx
 from pywa import errors, types
 
-from bed import Ours, Sandbox, meta_client, telnyx_client, until
+from bed import APP_SECRET, Ours, Sandbox, meta_client, telnyx_client, until
 from refusals import MetaRefuses, TelnyxRefuses  # noqa: F401  their tests belong to this suite
 
 WABA, BUSINESS = "104", "1020"
