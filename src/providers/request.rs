@@ -116,7 +116,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    pub(crate) fn as_oauth(mut self) -> Self {
+    pub(crate) fn with_oauth(mut self) -> Self {
         self.oauth = true;
         self
     }

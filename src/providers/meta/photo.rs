@@ -71,7 +71,7 @@ impl Client {
         let mut request = Request::new(SEND, Method::POST, &path)
             .bytes(photo.kind, photo.bytes.clone())
             .header("file_offset", "0")
-            .as_oauth()
+            .with_oauth()
             .secret(session);
         for (name, value) in query {
             request = request.secret(&value).query(name, value);

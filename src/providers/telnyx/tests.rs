@@ -331,8 +331,8 @@ async fn detail_records_are_paged_by_50_and_compared_here() {
     let (client, calls) = client(|_, query, _| {
         let page: u64 = query["page[number]"].parse().unwrap();
         let record = |n: u64| {
-            json!({"id": n.to_string(), "record_type": "call-control", "direction": if n % 10 == 0 { "outbound" } else { "inbound" },
-                "cld": if n % 2 == 0 { "+212612345678" } else { "+212600000000" }, "started_at": "2026-11-24T10:00:00Z"})
+            json!({"id": n.to_string(), "record_type": "call-control", "direction": if n.is_multiple_of(10) { "outbound" } else { "inbound" },
+                "cld": if n.is_multiple_of(2) { "+212612345678" } else { "+212600000000" }, "started_at": "2026-11-24T10:00:00Z"})
         };
         let old = json!({"id": "old", "cld": "+212612345678", "direction": "inbound", "started_at": "2026-11-01T10:00:00Z"});
         let mut data: Vec<Value> = ((page - 1) * 50..page * 50).map(record).collect();
