@@ -19,9 +19,14 @@ pub struct Told(Mutex<HashMap<String, Arc<Observed>>>);
 
 /// What the Portfolio's last round saw, if it was not told before.
 fn news(ctx: &Context, portfolio: &Portfolio, told: &Told) -> Option<Arc<Observed>> {
-    let observed = ctx.observations.get(portfolio)?;
+    let uid = portfolio.uid().unwrap_or_default();
     let mut told = told.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let last = told.insert(portfolio.uid().unwrap_or_default(), observed.clone());
+    let Some(observed) = ctx.observations.get(portfolio) else {
+        // Gone, or not read yet.
+        told.remove(&uid);
+        return None;
+    };
+    let last = told.insert(uid, observed.clone());
     last.is_none_or(|last| !Arc::ptr_eq(&last, &observed)).then_some(observed)
 }
 
@@ -44,7 +49,7 @@ pub fn by(ctx: &Context, portfolio: &Portfolio, told: &Told) -> Vec<ObjectRef<Cl
             let conditions = line.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
             let reason = get(conditions, ConditionType::Ready).map(|c| c.reason.as_str());
             let suspended = is_true(conditions, ConditionType::Suspended);
-            portfolio.spec.suspend != suspended
+            (portfolio.spec.suspend || line.spec.suspend) != suspended
                 || reason.is_none_or(|reason| waits.contains(&reason))
                 || line.metadata.deletion_timestamp.is_some()
                 || news.as_ref().is_some_and(|observed| crate::line::keep::due(line, portfolio, observed, ctx))

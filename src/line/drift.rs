@@ -102,7 +102,7 @@ fn foreign(entry: &PhoneNumber, tells_webhooks: bool, ours: &Ours, before: Optio
 }
 
 /// Scheme, host and path: a query or user name may hold a secret.
-fn without_secrets(url: &str) -> String {
+pub fn without_secrets(url: &str) -> String {
     let plain = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = plain.split_once("://").unwrap_or(("https", plain));
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -133,7 +133,7 @@ pub fn verdict(line: Option<&LineStatus>) -> Progress {
         Progress::stalled(Step::Keep, reason, format!("{message}; the line is read again by itself"))
     };
     if line.missing_at_meta.is_some() {
-        return stalled(Reason::LineNotConnected, "the WhatsApp Business Account does not list the number any more: look in WhatsApp Manager who deleted or moved it and put it back; if it has to be added anew, delete this ClientNumber and apply it again".into());
+        return stalled(Reason::LineNotConnected, "the WhatsApp Business Account does not list the number any more: look in WhatsApp Manager who deleted or moved it and put it back; if it has to be added anew, delete this ClientNumber with deletionPolicy Retain and apply it again".into());
     }
     if let Some(status @ ("DISCONNECTED" | "BANNED" | "DELETED" | "MIGRATED" | "PENDING" | "UNVERIFIED")) =
         line.status.as_deref()

@@ -14,7 +14,6 @@ use super::status::{Overlay, Progress};
 use crate::controller::context::Context;
 use crate::portfolio::accounts::Account;
 use crate::resources::conditions::{ConditionType, get, is_true};
-use crate::resources::names::ANNOTATION_RETRY;
 use crate::resources::portfolio::NamespacesFrom;
 use crate::resources::reasons::Reason;
 use crate::resources::{ClientNumber, Portfolio};
@@ -116,9 +115,7 @@ pub fn retry_gate(line: &ClientNumber, now: Timestamp) -> Option<Duration> {
     let retry = status.retry.as_ref()?;
     let at = retry.next_retry_at.as_ref()?.0;
     let same_spec = status.observed_generation == line.metadata.generation.unwrap_or_default();
-    let asked = line.annotations().get(ANNOTATION_RETRY);
-    let asked_anew = asked.is_some() && asked != retry.handled_request.as_ref();
-    if !same_spec || asked_anew || at <= now {
+    if !same_spec || super::asked_anew(line) || at <= now {
         return None;
     }
     at.duration_since(now).try_into().ok()

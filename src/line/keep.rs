@@ -22,6 +22,12 @@ use crate::resources::{ClientNumber, ClientNumberStatus, Portfolio, names};
 
 /// Runs the step.
 pub async fn run(pass: &mut Pass<'_>) -> StepResult {
+    if super::asked_anew(&pass.line)
+        && let Some(uid) = pass.portfolio.metadata.uid.as_deref()
+    {
+        // The round looks, for all lines; that the wish is noted wakes it.
+        pass.ctx.rounds.not_after(uid, pass.ctx.clock.monotonic());
+    }
     let observed = pass.ctx.observations.get(&pass.portfolio);
     let (policy, now) = (pass.ctx.policy, pass.ctx.clock.now());
     let next = look(&pass.status(), &pass.spec, &pass.portfolio, observed.as_deref(), policy, now);
@@ -71,7 +77,7 @@ fn look(
     policy: PolicyTime,
     now: Timestamp,
 ) -> Next {
-    let line = match observed {
+    let line = match observed.filter(|observed| observed.tells_of(&spec.uid)) {
         None => status.line.clone(),
         Some(observed) => {
             let (id, number) = (status.phone_number_id.as_deref(), status.phone_number.as_deref());
@@ -113,4 +119,55 @@ pub fn cost(status: &ClientNumberStatus, spec: &LineSpec, portfolio: &Portfolio,
         tracing::warn!(portfolio = %spec.portfolio, error = %error, "a rate card can't be read; the cost is shown as unknown");
         unknown
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::portfolio::observed::Seen;
+    use crate::providers::meta::PhoneNumber;
+    use crate::resources::reasons::Reason;
+    use serde_json::{Value, json};
+    use std::collections::{HashMap, HashSet};
+
+    fn object<T: serde::de::DeserializeOwned>(kind: &str, uid: &str, spec: &Value) -> T {
+        let metadata = json!({"name": "main", "namespace": "platform", "uid": uid});
+        let api = "clientnumber.dev/v1alpha1";
+        serde_json::from_value(json!({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec})).unwrap()
+    }
+
+    /// Meta listed the number while its line was on its way, or while another object held it.
+    #[test]
+    fn a_round_tells_nothing_of_lines_that_were_not_settled_when_it_asked() {
+        let line: ClientNumber = object(
+            "ClientNumber",
+            "line",
+            &json!({"companyId": "atlas", "displayName": "Atlas", "portfolioRef": {"name": "main"},
+                "number": {"acquire": {}}}),
+        );
+        let secret = |name| json!({"name": name, "key": "k"});
+        let portfolio: Portfolio = object(
+            "Portfolio",
+            "portfolio",
+            &json!({"ownerId": "prod", "telnyx": {"apiKeySecretRef": secret("t")},
+                "meta": {"businessId": "1", "wabaId": "2", "appId": "3", "accessTokenSecretRef": secret("a"),
+                    "appSecretSecretRef": secret("s")}}),
+        );
+        let entry = serde_json::from_value(json!({"id": "1", "status": "PENDING"})).unwrap();
+        let status = ClientNumberStatus {
+            phone_number_id: Some("1".into()),
+            line: Some(LineStatus { status: Some("CONNECTED".into()), ..LineStatus::default() }),
+            ..ClientNumberStatus::default()
+        };
+        let look = |about: &[&str]| {
+            let there = HashMap::from([("1".to_owned(), PhoneNumber::clone(&entry))]);
+            let about = about.iter().map(|uid| (*uid).to_owned()).collect();
+            let meta = Some(Seen::new(there, HashSet::new(), Vec::new()));
+            let observed = Observed { meta, about, ..Observed::default() };
+            let (spec, now) = (LineSpec::of(&line).unwrap(), "2026-11-01T10:00:00Z".parse().unwrap());
+            super::look(&status, &spec, &portfolio, Some(&observed), PolicyTime::default(), now).progress().reason
+        };
+        assert_eq!(look(&["another"]), Reason::Ready);
+        assert_eq!(look(&["line"]), Reason::LineNotConnected);
+    }
 }

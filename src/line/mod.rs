@@ -242,6 +242,13 @@ fn retry_token(line: &ClientNumber) -> Option<String> {
     line.annotations().get(ANNOTATION_RETRY).cloned()
 }
 
+/// Whether a person wants the line looked at now, and that was not granted yet.
+fn asked_anew(line: &ClientNumber) -> bool {
+    let asked = line.annotations().get(ANNOTATION_RETRY);
+    let handled = line.status.as_ref().and_then(|s| s.retry.as_ref()?.handled_request.as_ref());
+    asked.is_some() && asked != handled
+}
+
 /// Notes that a wish to look again now was granted.
 fn handled(retry: &mut Option<RetryStatus>, token: Option<String>) {
     if token.is_some() {

@@ -211,6 +211,11 @@ impl Accounts {
         self.by_uid.read().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
     }
 
+    /// Whether lines have an account that was made with other Secrets or URLs than these.
+    pub fn differs(&self, portfolio: &Portfolio, fingerprint: u64) -> bool {
+        self.get(portfolio).is_some_and(|account| account.fingerprint != fingerprint)
+    }
+
     /// The clients for a Portfolio, before it is known whether the cluster may act. Kept while nothing changed.
     pub fn prepare(
         &self,

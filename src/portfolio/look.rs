@@ -1,12 +1,15 @@
 //! The part of a round that is about single lines: both lists, asked once for all of them, and the few numbers that a list
-//! lacks, each asked for alone. What could not be read is left out, and is Unknown to the lines.
+//! lacks, each asked for alone and all at once: behind a provider that hangs they wait for one time-out. What could not be
+//! read is left out, and is Unknown to the lines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use futures::future::join_all;
 
 use super::accounts::Account;
 use super::lines_of;
-use super::observed::{self, Expected, Look, Observed, Seen};
+use super::observed::{self, Expected, Look, Observed, Seen, Settled};
 use crate::controller::context::Context;
 use crate::domain::{E164, PhoneNumberId};
 use crate::providers::ProviderError;
@@ -16,67 +19,76 @@ use crate::resources::{Portfolio, names};
 
 type List<T> = Result<Arc<Vec<T>>, ProviderError>;
 
-/// The lines that the lists should hold, as they stood before the lists were asked for.
-pub struct Lines {
-    at_meta: Vec<Expected>,
-    at_carrier: Vec<Expected>,
-    ids: Vec<PhoneNumberId>,
-}
-
-/// The settled lines of a Portfolio.
-pub fn lines(ctx: &Context, portfolio: &Portfolio) -> Lines {
-    let (at_meta, at_carrier) = observed::expected(&lines_of(ctx, portfolio));
-    let ids = at_meta.iter().filter_map(|expected| expected.key.parse().ok()).collect();
-    Lines { at_meta, at_carrier, ids }
+/// The settled lines of a Portfolio. To be taken before the lists are asked for.
+pub fn lines(ctx: &Context, portfolio: &Portfolio) -> Settled {
+    observed::settled(&lines_of(ctx, portfolio))
 }
 
 /// What the round saw of all numbers, from its two lists.
 pub async fn at(
     ctx: &Context,
     account: &Account,
-    lines: &Lines,
+    lines: Settled,
     listed: &List<PhoneNumber>,
     owned: &List<OwnedNumber>,
 ) -> Observed {
-    let mut seen = Observed::default();
-    if let Ok(listed) = listed {
-        seen.tells_webhooks = listed.iter().any(|entry| entry.webhook_configuration.is_some());
-        let there: HashMap<_, _> = listed.iter().map(|entry| (entry.id.to_string(), entry.clone())).collect();
-        let (known, ask) = observed::missing(&lines.at_meta, &there);
-        let mut looks = Vec::new();
-        for key in ask {
-            let look = at_meta(account, &key).await;
-            looks.push((key, look));
-        }
-        warn(&looks, "the WhatsApp Business Account");
-        seen.meta = Some(Seen::new(there, known, looks));
+    let ids: Vec<PhoneNumberId> = lines.at_meta.iter().filter_map(|expected| expected.key.parse().ok()).collect();
+    let activity = ctx.store.line_activity();
+    let (meta, carrier, heard) = tokio::join!(
+        all_at_meta(account, listed, &lines.at_meta),
+        all_at_carrier(account, owned, &lines.at_carrier),
+        activity.last_of(&ids),
+    );
+    let heard = heard.unwrap_or_else(|error| {
+        tracing::info!(error = %error, "when lines were last heard of can't be read; read again next round");
+        HashMap::default()
+    });
+    Observed {
+        tells_webhooks: listed.iter().any(|all| all.iter().any(|entry| entry.webhook_configuration.is_some())),
+        meta,
+        carrier,
+        heard: heard.into_iter().map(|(id, at)| (id.to_string(), at)).collect(),
+        about: lines.uids,
     }
-    if let Ok(owned) = owned {
-        let there: HashMap<_, _> = owned.iter().map(|number| (number.number.to_string(), number.clone())).collect();
-        let (known, ask) = observed::missing(&lines.at_carrier, &there);
-        let mut looks = Vec::new();
-        for key in ask {
-            let look = at_carrier(account, &key).await;
-            looks.push((key, look));
-        }
-        warn(&looks, "the Telnyx account");
-        seen.carrier = Some(Seen::new(there, known, looks));
-    }
-    match ctx.store.line_activity().last_of(&lines.ids).await {
-        Ok(heard) => seen.heard = heard.into_iter().map(|(id, at)| (id.to_string(), at)).collect(),
-        Err(error) => {
-            tracing::info!(error = %error, "when lines were last heard of can't be read; read again next round")
-        }
-    }
-    seen
 }
 
-fn warn<T>(looks: &[(String, Look<T>)], whose: &str) {
-    if looks.iter().any(|(_, look)| matches!(look, Look::Contradiction)) {
+/// Meta's list, and what it lacks. None: it could not be read.
+async fn all_at_meta(
+    account: &Account,
+    listed: &List<PhoneNumber>,
+    expected: &[Expected],
+) -> Option<Seen<PhoneNumber>> {
+    let there = listed.as_ref().ok()?.iter().map(|entry| (entry.id.to_string(), entry.clone())).collect();
+    let (known, ask) = observed::missing(expected, &there);
+    let looks = join_all(ask.iter().map(|id| at_meta(account, id))).await;
+    Some(seen("WhatsApp Business Account", there, known, ask, looks))
+}
+
+/// The carrier's list, and what it lacks. None: it could not be read.
+async fn all_at_carrier(
+    account: &Account,
+    owned: &List<OwnedNumber>,
+    expected: &[Expected],
+) -> Option<Seen<OwnedNumber>> {
+    let there = owned.as_ref().ok()?.iter().map(|number| (number.number.to_string(), number.clone())).collect();
+    let (known, ask) = observed::missing(expected, &there);
+    let looks = join_all(ask.iter().map(|number| at_carrier(account, number))).await;
+    Some(seen("Telnyx account", there, known, ask, looks))
+}
+
+fn seen<T>(
+    whose: &str,
+    there: HashMap<String, T>,
+    known: HashSet<String>,
+    asked: Vec<String>,
+    looks: Vec<Look<T>>,
+) -> Seen<T> {
+    if looks.iter().any(|look| matches!(look, Look::Contradiction)) {
         tracing::warn!(
-            "the list of {whose} lacks a number that is there when asked for alone: what the list lacks is not believed in this round"
+            "the list of the {whose} lacks a number that is there when asked for alone: what the list lacks is not believed in this round"
         );
     }
+    Seen::new(there, known, asked.into_iter().zip(looks).collect())
 }
 
 /// A number that the WABA's list lacks, asked for alone.

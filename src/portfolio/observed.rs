@@ -87,6 +87,16 @@ pub struct Observed {
     pub carrier: Option<Seen<OwnedNumber>>,
     /// The last webhook of lines, by Meta's id.
     pub heard: HashMap<String, Timestamp>,
+    /// The lines that this is about, by uid: those that were settled before the lists were asked for.
+    pub about: HashSet<String>,
+}
+
+impl Observed {
+    /// Whether this tells something of a line. A line that was still on its way stands in the lists as it was then, not
+    /// connected yet, and one made anew is not the former holder of its number.
+    pub fn tells_of(&self, uid: &str) -> bool {
+        self.about.contains(uid)
+    }
 }
 
 /// A line that should be found in the lists.
@@ -109,11 +119,23 @@ pub enum Shown {
     Gone,
 }
 
-/// The settled lines, as Meta's list and the carrier's should hold them. Lines on their way are looked after by their steps.
-pub fn expected(lines: &[Arc<ClientNumber>]) -> (Vec<Expected>, Vec<Expected>) {
-    let (mut at_meta, mut at_carrier) = (Vec::new(), Vec::new());
+/// What lines should be found in the lists.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Their uids.
+    pub uids: HashSet<String>,
+    /// As Meta's list should hold them.
+    pub at_meta: Vec<Expected>,
+    /// As the carrier's list should hold them.
+    pub at_carrier: Vec<Expected>,
+}
+
+/// The settled lines, as both lists should hold them. Lines on their way are looked after by their steps.
+pub fn settled(lines: &[Arc<ClientNumber>]) -> Settled {
+    let mut settled = Settled::default();
     for line in lines.iter().filter(|line| line.metadata.deletion_timestamp.is_none()) {
         let Some(status) = line.status.as_ref().filter(|status| plan(status) == Step::Keep) else { continue };
+        settled.uids.extend(line.metadata.uid.clone());
         let told = status.line.clone().unwrap_or_default();
         let lost = matches!(told.status.as_deref(), Some("DELETED" | "MIGRATED" | "DISCONNECTED" | "BANNED"));
         let shown = |gone: bool, otherwise: bool| match (gone, otherwise) {
@@ -122,16 +144,17 @@ pub fn expected(lines: &[Arc<ClientNumber>]) -> (Vec<Expected>, Vec<Expected>) {
             _ => Shown::There,
         };
         if let Some(id) = &status.phone_number_id {
-            at_meta.push(Expected { key: id.clone(), shown: shown(told.missing_at_meta.is_some(), lost) });
+            let shown = shown(told.missing_at_meta.is_some(), lost);
+            settled.at_meta.push(Expected { key: id.clone(), shown });
         }
         if let (Some(number), Ok(spec)) = (&status.phone_number, LineSpec::of(line))
             && spec.source.at_carrier()
         {
             let shown = shown(told.missing_at_carrier.is_some(), told.untagged);
-            at_carrier.push(Expected { key: number.clone(), shown });
+            settled.at_carrier.push(Expected { key: number.clone(), shown });
         }
     }
-    (at_meta, at_carrier)
+    settled
 }
 
 /// Of the expected ones that a list lacks: those that are shown as gone already, and those to be asked for alone, what is

@@ -1,5 +1,6 @@
 //! One round over the accounts: what can be read of them, and what is made there before any line spends. Reads are
-//! shared by all lines; nothing here is a call per line.
+//! shared by all lines; nothing here is a call per line. What the tokens open is read at once: behind a provider that
+//! hangs a round waits for one time-out, not for one after the other.
 
 use super::accounts::{Account, Applications};
 use super::applications::{self, Claimed};
@@ -8,10 +9,11 @@ use super::look;
 use super::rounds::Daily;
 use crate::controller::context::Context;
 use crate::domain::{AppId, E164};
+use crate::line::drift::without_secrets;
 use crate::providers::telnyx::OwnedNumber;
 use crate::providers::{ErrorClass, ProviderError, Reason as Outcomes, meta};
 use crate::resources::Portfolio;
-use crate::resources::conditions::{ConditionType, Truth, Wanted, get};
+use crate::resources::conditions::{ConditionType, Truth, Wanted, known};
 use crate::resources::portfolio::WebhookPolicy;
 use crate::resources::reasons::Reason;
 use kube::ResourceExt;
@@ -46,6 +48,8 @@ pub struct Found {
     pub messaging_limit: Option<String>,
     /// The TeXML applications.
     pub applications: Option<Applications>,
+    /// The Secrets and URLs that it was made with.
+    pub made_with: Option<u64>,
 }
 
 /// Runs one round. Everything that goes wrong is in what it returns.
@@ -63,16 +67,34 @@ pub async fn run(portfolio: &Portfolio, ctx: &Context) -> Found {
             if trouble.human {
                 ctx.accounts.withdraw(portfolio);
             }
-            found.conditions.push(Wanted::new(
-                ConditionType::TokensValid,
-                Truth::False,
-                trouble.reason,
-                &trouble.message,
-            ));
             found.trouble = Some(trouble);
         }
     }
+    if let Some(trouble) = &found.trouble {
+        tokens(&mut found.conditions, trouble);
+        // Nor when Secrets or URLs are others now: the account of the old ones is perhaps not to be used any more.
+        if found.made_with.is_some_and(|now| ctx.accounts.differs(portfolio, now)) {
+            ctx.accounts.withdraw(portfolio);
+        }
+        if trouble.reason == Reason::CredentialsInvalid {
+            ctx.rounds.ask_all(&portfolio.uid().unwrap_or_default());
+        }
+    }
     found
+}
+
+/// What the trouble says of key and token. Where it says nothing they are as good as they were found to be.
+fn tokens(conditions: &mut Vec<Wanted>, trouble: &Trouble) {
+    let type_ = ConditionType::TokensValid;
+    let refused = trouble.human && matches!(trouble.reason, Reason::CredentialsInvalid | Reason::SecretMissing);
+    if refused {
+        conditions.retain(|wanted| wanted.type_ != type_);
+    }
+    // The API server takes each type once.
+    if conditions.iter().all(|wanted| wanted.type_ != type_) {
+        let truth = if refused { Truth::False } else { Truth::Unknown };
+        conditions.push(Wanted::new(type_, truth, trouble.reason, &trouble.message));
+    }
 }
 
 /// Secrets, tokens, the cluster's claim.
@@ -88,6 +110,7 @@ async fn accounts(portfolio: &Portfolio, ctx: &Context, found: &mut Found) -> Re
         human: true,
     };
     let bare = ctx.accounts.prepare(portfolio, &credentials, &ctx.cluster, Applications::default()).map_err(invalid)?;
+    found.made_with = Some(bare.fingerprint());
     inspect_token(portfolio, ctx, &bare).await?;
     let balance = bare.telnyx.balance().await.map_err(|e| provider(&e))?;
     found.balance = Some(format!("{:.2}", balance.available.0));
@@ -104,17 +127,14 @@ async fn accounts(portfolio: &Portfolio, ctx: &Context, found: &mut Found) -> Re
     let claimed =
         applications::ensure(portfolio, &bare.telnyx, &bare.owner, &ctx.cluster).await.map_err(|e| provider(&e))?;
     match claimed {
-        Claimed::InUse(by) => {
-            ctx.accounts.withdraw(portfolio);
-            Err(Trouble {
-                reason: Reason::OwnerIdInUse,
-                message: format!(
-                    "ownerId {} belongs to the cluster {by}: use another ownerId, or set takeOverFrom to {by} if that cluster is gone",
-                    bare.owner
-                ),
-                human: true,
-            })
-        }
+        Claimed::InUse(by) => Err(Trouble {
+            reason: Reason::OwnerIdInUse,
+            message: format!(
+                "ownerId {} belongs to the cluster {by}: use another ownerId, or set takeOverFrom to {by} if that cluster is gone",
+                bare.owner
+            ),
+            human: true,
+        }),
         Claimed::Ours(applications) => {
             found.applications = Some(applications.clone());
             ctx.accounts.prepare(portfolio, &credentials, &ctx.cluster, applications).map_err(invalid)
@@ -139,30 +159,39 @@ async fn inspect_token(portfolio: &Portfolio, ctx: &Context, account: &Account) 
     Ok(())
 }
 
-/// What can be read besides. What can't be read is Unknown and blocks nothing.
+/// What can be read besides.
 async fn rest(portfolio: &Portfolio, ctx: &Context, account: &Account, found: &mut Found) {
     let lines = look::lines(ctx, portfolio);
-    let (listed, owned) = tokio::join!(account.waba_numbers(Duration::ZERO), account.owned_numbers(Duration::ZERO));
-    ctx.observations.set(portfolio, look::at(ctx, account, &lines, &listed, &owned).await);
-    match listed {
-        Ok(numbers) => {
-            found.at_meta = Some(numbers.iter().filter_map(meta::PhoneNumber::number).collect());
-            found.messaging_limit = numbers.iter().find_map(|n| n.messaging_limit().map(str::to_owned));
-        }
-        Err(error) => found.trouble = Some(provider(&error)),
+    let (listed, owned, subscribed, business) = tokio::join!(
+        account.waba_numbers(Duration::ZERO),
+        account.owned_numbers(Duration::ZERO),
+        subscribed(portfolio, ctx, account),
+        business(portfolio, ctx, account),
+    );
+    ctx.observations.set(portfolio, look::at(ctx, account, lines, &listed, &owned).await);
+    found.trouble = worse(listed.as_ref().err().map(provider), owned.as_ref().err().map(provider));
+    if let Ok(numbers) = listed {
+        found.at_meta = Some(numbers.iter().filter_map(meta::PhoneNumber::number).collect());
+        found.messaging_limit = numbers.iter().find_map(|n| n.messaging_limit().map(str::to_owned));
     }
-    match owned {
-        Ok(numbers) => found.owned = Some(numbers.as_ref().clone()),
-        Err(error) => found.trouble = Some(provider(&error)),
+    if let Ok(numbers) = owned {
+        found.owned = Some(numbers.as_ref().clone());
     }
-    if let Some(refused) = found.trouble.as_ref().filter(|t| t.reason == Reason::CredentialsInvalid) {
-        let message = refused.message.clone();
-        found.conditions.retain(|wanted| wanted.type_ != ConditionType::TokensValid);
-        found.conditions.push(Wanted::new(ConditionType::TokensValid, Truth::False, refused.reason, message));
-        ctx.rounds.ask_all(&portfolio.uid().unwrap_or_default());
+    found.conditions.extend([subscribed, business]);
+}
+
+/// What a person must settle goes first: lines go on working through what passes.
+fn worse(one: Option<Trouble>, other: Option<Trouble>) -> Option<Trouble> {
+    match (&one, &other) {
+        (Some(first), Some(second)) if second.human && !first.human => other,
+        (None, _) => other,
+        _ => one,
     }
-    found.conditions.push(subscribed(portfolio, ctx, account).await);
-    found.conditions.push(business(portfolio, ctx, account).await);
+}
+
+/// A condition as it stands, when it was read once: what can't be read at the moment stays what it was.
+fn as_read(portfolio: &Portfolio, type_: ConditionType) -> Option<Wanted> {
+    known(&portfolio.status.as_ref()?.conditions, type_)
 }
 
 fn funded(portfolio: &Portfolio, balance: crate::domain::Usd) -> Wanted {
@@ -184,40 +213,46 @@ async fn subscribed(portfolio: &Portfolio, ctx: &Context, account: &Account) -> 
     let type_ = ConditionType::WebhookSubscribed;
     let app = account.meta.app_id();
     let there = |apps: &[meta::SubscribedApp]| apps.iter().any(|a| a.id == *app);
-    let unknown = |error: &ProviderError| {
-        Wanted::new(type_, Truth::Unknown, Reason::NotRead, format!("{}; read again by itself", error.provider_text()))
-    };
-    let ok = || {
-        Wanted::new(
-            type_,
-            Truth::True,
-            Reason::Subscribed,
-            "the WhatsApp Business Account sends its webhooks to the app",
-        )
-    };
+    let before = as_read(portfolio, type_);
+    let repair = !ctx.read_only && portfolio.spec.meta.webhook_policy == WebhookPolicy::Repair;
     match account.meta.subscribed_apps(&account.waba).await {
-        Err(error) => unknown(&error),
+        Err(error) => before.unwrap_or_else(|| webhooks_unknown(&error)),
         Ok(apps) if there(&apps) => match overridden(portfolio, &apps, app) {
-            None => ok(),
+            None => webhooks_arrive(),
+            Some(_) if repair => subscribe(account).await,
             Some(message) => Wanted::new(type_, Truth::False, Reason::WebhookOverridden, message),
         },
-        Ok(_) => {
-            let first =
-                portfolio.status.as_ref().and_then(|s| get(&s.conditions, type_)).is_none_or(|c| c.status == "Unknown");
-            if ctx.read_only || !(first || portfolio.spec.meta.webhook_policy == WebhookPolicy::Repair) {
-                return Wanted::new(
-                    type_,
-                    Truth::False,
-                    Reason::NotSubscribed,
-                    "the WhatsApp Business Account is not subscribed to the app: subscribe it, or set meta.webhookPolicy to Repair",
-                );
-            }
-            match account.meta.subscribe(&account.waba).await {
-                Ok(()) => ok(),
-                Err(error) => unknown(&error),
-            }
+        Ok(_) if repair => subscribe(account).await,
+        // Never read before: the start.
+        Ok(_) if before.is_none() && ctx.read_only => {
+            let message = "the app would be subscribed; start the controller without --read-only to let it";
+            Wanted::new(type_, Truth::Unknown, Reason::ReadOnly, message)
         }
+        Ok(_) if before.is_none() => subscribe(account).await,
+        Ok(_) => Wanted::new(
+            type_,
+            Truth::False,
+            Reason::NotSubscribed,
+            "the WhatsApp Business Account is not subscribed to the app: subscribe it, or set meta.webhookPolicy to Repair",
+        ),
     }
+}
+
+async fn subscribe(account: &Account) -> Wanted {
+    match account.meta.subscribe(&account.waba).await {
+        Ok(()) => webhooks_arrive(),
+        Err(error) => webhooks_unknown(&error),
+    }
+}
+
+fn webhooks_arrive() -> Wanted {
+    let message = "the WhatsApp Business Account sends its webhooks to the app";
+    Wanted::new(ConditionType::WebhookSubscribed, Truth::True, Reason::Subscribed, message)
+}
+
+fn webhooks_unknown(error: &ProviderError) -> Wanted {
+    let message = format!("{}; read again by itself", error.provider_text());
+    Wanted::new(ConditionType::WebhookSubscribed, Truth::Unknown, Reason::NotRead, message)
 }
 
 /// An override of the whole account: no line of it receives.
@@ -225,8 +260,8 @@ fn overridden(portfolio: &Portfolio, apps: &[meta::SubscribedApp], app: &AppId) 
     let url = apps.iter().find(|a| a.id == *app)?.override_callback_uri.as_deref().filter(|url| !url.is_empty())?;
     let same = |ours: &String| ours.trim_end_matches('/') == url.trim_end_matches('/');
     let ours = portfolio.spec.meta.webhook_url.as_ref().is_some_and(same);
-    let host = url.split(['?', '#']).next().unwrap_or_default();
-    (!ours).then(|| format!("the WhatsApp Business Account sends its webhooks to {host}, and nothing to the router: subscribe the app again without an override"))
+    let elsewhere = without_secrets(url);
+    (!ours).then(|| format!("the WhatsApp Business Account sends its webhooks to {elsewhere}, and nothing to the router: subscribe the app again without an override, or set meta.webhookPolicy to Repair"))
 }
 
 /// Once a day after Meta has verified it.
@@ -251,9 +286,10 @@ async fn business(portfolio: &Portfolio, ctx: &Context, account: &Account) -> Wa
                 "Meta says {other}: hand in the documents in the Security Center; until then Meta grants 2 numbers"
             ),
         ),
-        Ok(None) | Err(_) => {
-            Wanted::new(type_, Truth::Unknown, Reason::NotRead, "Meta does not tell; read again by itself")
-        }
+        Ok(None) => Wanted::new(type_, Truth::Unknown, Reason::NotRead, "Meta does not tell; read again by itself"),
+        Err(_) => as_read(portfolio, type_).unwrap_or_else(|| {
+            Wanted::new(type_, Truth::Unknown, Reason::NotRead, "Meta could not be asked; read again by itself")
+        }),
     }
 }
 
@@ -267,4 +303,44 @@ fn provider(error: &ProviderError) -> Trouble {
         _ => Reason::ProviderUnavailable,
     };
     Trouble { reason, message: format!("{}; {}", error.provider_text(), error.what_to_do), human }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(reason: Reason, human: bool) -> Trouble {
+        Trouble { reason, message: "m".into(), human }
+    }
+
+    #[test]
+    fn tokens_are_bad_only_when_they_are_refused() {
+        let type_ = ConditionType::TokensValid;
+        let good = || vec![Wanted::new(type_, Truth::True, Reason::CredentialsValid, "")];
+        for (before, trouble, expected) in [
+            (vec![], trouble(Reason::CredentialsInvalid, true), Truth::False),
+            (good(), trouble(Reason::CredentialsInvalid, true), Truth::False),
+            (vec![], trouble(Reason::SecretMissing, true), Truth::False),
+            (vec![], trouble(Reason::SecretMissing, false), Truth::Unknown),
+            (vec![], trouble(Reason::ProviderUnavailable, false), Truth::Unknown),
+            (good(), trouble(Reason::ProviderUnavailable, false), Truth::True),
+            (good(), trouble(Reason::OwnerIdInUse, true), Truth::True),
+        ] {
+            let mut conditions = before;
+            tokens(&mut conditions, &trouble);
+            let found: Vec<Truth> = conditions.iter().map(|c| c.truth).collect();
+            assert_eq!(found, [expected], "{trouble:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_token_is_not_hidden_by_a_provider_that_is_away() {
+        let refused = || Some(trouble(Reason::CredentialsInvalid, true));
+        let away = || Some(trouble(Reason::ProviderUnavailable, false));
+        assert_eq!(worse(refused(), away()), refused());
+        assert_eq!(worse(away(), refused()), refused());
+        assert_eq!(worse(away(), None), away());
+        assert_eq!(worse(None, away()), away());
+        assert_eq!(worse(None, None), None);
+    }
 }

@@ -11,12 +11,13 @@ use super::{counts, ledger, lines_of};
 use crate::controller::context::Context;
 use crate::controller::events;
 use crate::domain::E164;
-use crate::resources::conditions::{ConditionType, Truth, Wanted, fold, seconds};
+use crate::resources::conditions::{ConditionType, Truth, Wanted, fold, known, seconds};
 use crate::resources::portfolio::{ApplicationStatus, NumberCounts};
 use crate::resources::reasons::Reason;
 use crate::resources::{ClientNumber, Portfolio, PortfolioStatus};
 
-const ATTEMPTS: usize = 8;
+/// Many lines may write their claims at the same time.
+const ATTEMPTS: usize = 20;
 
 /// Writes what a round found.
 pub async fn write(
@@ -150,6 +151,12 @@ fn set_conditions(
         ),
     });
     wanted.extend(found.conditions.iter().cloned());
+    // What this round did not get to stays what it was read to be.
+    for type_ in [ConditionType::BusinessVerified, ConditionType::CarrierFunded, ConditionType::WebhookSubscribed] {
+        if wanted.iter().all(|w| w.type_ != type_) {
+            wanted.extend(known(&status.conditions, type_));
+        }
+    }
     status.conditions = fold(&status.conditions, wanted, generation, ctx.clock.now());
     status.observed_generation = generation;
 }
@@ -162,7 +169,7 @@ async fn put(
     change: impl Fn(&Portfolio, &mut PortfolioStatus),
 ) -> Result<(), kube::Error> {
     let name = portfolio.name_any();
-    for _ in 0..ATTEMPTS {
+    for last in (0..ATTEMPTS).rev() {
         let Some(mut live) = api.get_opt(&name).await? else { return Ok(()) };
         let before = live.status.clone().unwrap_or_default();
         let mut status = before.clone();
@@ -177,7 +184,8 @@ async fn put(
                     .await;
                 return Ok(());
             }
-            Err(kube::Error::Api(error)) if error.is_conflict() => {}
+            // Lost after the last one: a round that nobody was told of. It is made again.
+            Err(kube::Error::Api(error)) if error.is_conflict() && last > 0 => {}
             Err(error) => return Err(error),
         }
     }

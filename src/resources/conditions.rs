@@ -170,6 +170,14 @@ pub fn get(conditions: &[Condition], type_: ConditionType) -> Option<&Condition>
     conditions.iter().find(|c| c.type_ == type_.as_str())
 }
 
+/// A condition as it stands, when it is True or False.
+pub fn known(conditions: &[Condition], type_: ConditionType) -> Option<Wanted> {
+    let condition = get(conditions, type_)?;
+    let truth = [Truth::True, Truth::False].into_iter().find(|truth| truth.as_str() == condition.status)?;
+    let reason = Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
+    Some(Wanted::new(type_, truth, *reason, &condition.message))
+}
+
 /// Whether a condition is True.
 pub fn is_true(conditions: &[Condition], type_: ConditionType) -> bool {
     get(conditions, type_).is_some_and(|c| c.status == "True")
