@@ -208,6 +208,37 @@ async fn suspended_looked_at_and_left_behind() -> Result<()> {
     Ok(())
 }
 
+/// An owner id whose applications bear another cluster's name: that is shown, with a token that is good all the same, and
+/// nothing is touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_clusters_owner_id_is_not_used() -> Result<()> {
+    let mut world = world("owner-in-use").await?;
+    let application = json!({
+        "friendly_name": "clientnumber/world/another-cluster/capture", "voice_url": "https://other.example/capture.xml",
+    });
+    let url = format!("{}/texml_applications", world.sandbox.telnyx);
+    let made = reqwest::Client::builder().no_proxy().build()?.post(url).bearer_auth("key").json(&application);
+    made.send().await?.error_for_status()?;
+    let before = writes(&world).await?;
+    world.control(None, None).await?;
+    world.apply(world.portfolio(|_| ())).await?;
+    let portfolios = world.portfolios();
+    wait::until(LONG, "the Portfolio to say whose the owner id is", async || match portfolios.get("main").await {
+        Ok(portfolio) => {
+            let conditions = portfolio.status.map(|s| s.conditions).unwrap_or_default();
+            let shown: Vec<String> =
+                conditions.iter().map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect();
+            let wanted = ["Ready=False/OwnerIdInUse", "TokensValid=True/CredentialsValid", "Stalled=True/OwnerIdInUse"];
+            wait::seen(wanted.iter().all(|w| shown.iter().any(|s| s == w)), format!("{shown:?}"))
+        }
+        Err(error) => Seen::NotYet(error.to_string()),
+    })
+    .await?;
+    let after = writes(&world).await?;
+    ensure!(after == before, "wrote: {:?}", &after[before.len()..]);
+    Ok(())
+}
+
 /// Calls to the providers that may change something, in order.
 async fn writes(world: &World) -> Result<Vec<String>> {
     let journal = world.sandbox.get("/journal").await?;
