@@ -3,6 +3,7 @@
 Begins with exchanges that keep the contract, so that what is found is what was broken.
 """
 import copy
+import dataclasses
 import io
 import json
 import os
@@ -11,7 +12,9 @@ import tempfile
 import unittest
 
 from contract import Contract, the_judge
+from exceptions import Excuse, Exceptions, fits
 from exchanges import JOURNALS, Exchange
+from judge import Violation
 
 JSON = {"content-type": "application/json", "authorization": "Bearer ***"}
 ORDER = Exchange(
@@ -119,6 +122,33 @@ class BrokenExchanges(unittest.TestCase):
         self._found(BROKEN, "answer")
 
 
+class Excuses(unittest.TestCase):
+    LINE = {"operation": "telnyx GET *", "direction": "answer", "place": "/200/body/*", "keyword": "undeclared", "values": ['"a"', '"b"']}
+
+    def test_a_star_is_one_step(self):
+        for place, fitting in (("/200/body/a", True), ("/200/body", False), ("/200/body/a/b", False), ("/404/body/a", False)):
+            self.assertEqual(fitting, fits(place, "/200/body/*"), place)
+
+    def test_it_covers_what_it_names_and_no_more(self):
+        fitting = Violation("telnyx GET /balance", "answer", "/200/body/a", "undeclared", '"a"', "")
+        excuse = Excuse("one", self.LINE)
+        self.assertTrue(excuse.covers(fitting))
+        for name, other in (("operation", "meta GET /x"), ("direction", "request"), ("place", "/200/body/c/a"), ("keyword", "type"), ("value", '"c"')):
+            self.assertFalse(excuse.covers(dataclasses.replace(fitting, **{name: other})), name)
+
+    def test_a_value_that_nothing_needs_is_told(self):
+        exceptions = Exceptions()
+        exceptions.excuses = [Excuse("one", self.LINE)]
+        found = Violation("telnyx GET /balance", "answer", "/200/body/a", "undeclared", '"a"', "")
+        self.assertEqual([], exceptions.remaining([found]))
+        self.assertEqual(['one: telnyx GET *, answer /200/body/*, undeclared: "b"'], exceptions.idle())
+
+    def test_it_says_everything_or_is_refused(self):
+        for key in self.LINE:
+            with self.assertRaises(SystemExit):
+                Excuse("one", {name: value for name, value in self.LINE.items() if name != key})
+
+
 class BrokenRuns(unittest.TestCase):
     """The whole suite on a run that would pass, with one broken exchange added: it must fail and say which."""
 
@@ -129,17 +159,18 @@ class BrokenRuns(unittest.TestCase):
         for journal in JOURNALS.glob("*.jsonl"):
             os.symlink(journal, pathlib.Path(cls.folder.name) / journal.name)
 
-    def _suite(self, exchange):
+    def _suite(self, exchange, folder=None):
+        folder = pathlib.Path(folder or self.folder.name)
         began = {
             "provider": exchange.provider, "operation": exchange.operation, "method": exchange.method, "path": exchange.path,
             "query": exchange.query, "headers": exchange.headers, "body": exchange.body,
         }
         ended = {"response_headers": exchange.response_headers, "response": exchange.response}
         lines = [{"n": 1, "began": began}, {"n": 1, "status": exchange.status, "ended": ended}]
-        added = pathlib.Path(self.folder.name) / "added.jsonl"
+        added = folder / "added.jsonl"
         added.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"n": 2, "bega')  # killed while it wrote
         suite = unittest.defaultTestLoader.loadTestsFromTestCase(
-            type("Added", (Contract,), {"folder": pathlib.Path(self.folder.name)}),
+            type("Added", (Contract,), {"folder": folder}),
         )
         told = io.StringIO()
         return unittest.TextTestRunner(told).run(suite).wasSuccessful(), told.getvalue()
@@ -155,6 +186,13 @@ class BrokenRuns(unittest.TestCase):
 
     def test_a_broken_answer_fails_the_suite(self):
         self._fails(changed(CODE, response__success="yes"), f"{META_CODE}: answer /200/body/success", "added.jsonl:1")
+
+    def test_a_run_of_one_exchange_is_no_proof(self):
+        with tempfile.TemporaryDirectory() as folder:
+            passed, output = self._suite(ORDER, folder)
+        self.assertFalse(passed)
+        for word in ("test_enough_was_seen", "run the whole suite `it` first", "test_no_exception_is_idle"):
+            self.assertIn(word, output)
 
     def test_a_whole_exchange_changes_nothing(self):
         passed, output = self._suite(ORDER)

@@ -23,13 +23,19 @@ class Excuse:
             line["direction"] == violation.direction
             and line["keyword"] == violation.keyword
             and violation.value in line["values"]
-            and fnmatch.fnmatchcase(violation.place, line["place"])
+            and fits(violation.place, line["place"])
             and fnmatch.fnmatchcase(violation.operation, line["operation"].replace("[", "[[]"))
         )
 
     def __str__(self):
         line = self.line
         return f"{self.name}: {line['operation']}, {line['direction']} {line['place']}, {line['keyword']}"
+
+
+def fits(place, pattern):
+    """Step by step: a `*` stands for one step and no more, or an excuse for a field would reach all that is in it."""
+    steps, patterns = place.split("/"), pattern.split("/")
+    return len(steps) == len(patterns) and all(map(fnmatch.fnmatchcase, steps, patterns))
 
 
 class Exceptions:

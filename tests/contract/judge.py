@@ -64,7 +64,7 @@ class Judge:
                     found.append((template, operation))
         name = f"{exchange.provider} {exchange.method}"
         if not found:
-            return f"{name} {'/'.join('{id}' if re.search('[0-9]{2}', part) else part for part in parts)}", None
+            return f"{name} {without_ids(path)}", None
         wanted = WHOSE.get(exchange.operation)
         # Fewer placeholders win, as OpenAPI says; then whose id it is.
         found.sort(key=lambda one: (one[0].count("{"), bool(wanted) and wanted not in one[0]))
@@ -85,7 +85,8 @@ class Judge:
             out.append(Violation(name, direction, place, keyword, value, message, exchange.origin))
 
         if operation is None:
-            say("request", "/path", "undeclared", f'"{exchange.path}"', "the file has no such path with this method")
+            path = name.split(" ", 2)[2]
+            say("request", "/path", "undeclared", f'"{path}"', f"the file has no such path with this method: {exchange.path}")
             return name, out
         self._request(exchange, operation, say)
         if exchange.status is not None:
@@ -232,6 +233,12 @@ def causes(error, depth=0):
 FORMATS = {
     "url": lambda text: re.fullmatch(r"https?://\S+", text) is not None,
 }
+
+
+def without_ids(path):
+    """A path that the file does not have, written as one that it has: `/{Version}/{id}/uploads`."""
+    parts = ["{Version}" if re.fullmatch(r"v[0-9]+\.[0-9]+", part) else re.sub("[0-9a-f-]{8,}|[0-9]{2,}", "{id}", part) for part in path.split("/")]
+    return "/".join(parts)
 
 
 def ids(template, parts):
