@@ -160,9 +160,14 @@ impl Client {
             entries.extend(page.data);
             let paging = page.paging.unwrap_or_default();
             let next = paging.cursors.and_then(|cursors| cursors.after);
-            // Meta: the last page has cursors too, but no `next`. The URL in `next` is not used: it holds the token.
-            let more = paging.next.is_some() || count >= PAGE_SIZE;
-            if !more || count == 0 || next.is_none() || next == after {
+            // Meta: the last page has cursors too, but no `next`; a page before it may be short or empty. The URL in `next`
+            // is not used: it holds the token.
+            let (says_more, moved) = (paging.next.is_some(), next.is_some() && next != after);
+            if says_more && !moved {
+                let text = "the list says that it goes on, and not where".to_owned();
+                return Err(self.transport().unreadable(operation, text));
+            }
+            if !moved || !(says_more || count >= PAGE_SIZE) {
                 return Ok(entries);
             }
             after = next;

@@ -83,6 +83,32 @@ async fn the_list_follows_cursors_and_every_call_is_proven() {
     }
 }
 
+/// Absence from a list is proof, so where it ends must be certain.
+#[tokio::test]
+async fn a_list_ends_where_meta_says_so() {
+    let entry = |id: &str| json!({"id": id, "display_phone_number": format!("+21261234567{id}")});
+    let (client, _) = client(move |_, query, _| {
+        let page = match query.get("after").map(String::as_str) {
+            None => json!({"data": [entry("1")], "paging": {"cursors": {"after": "b"}, "next": "https://graph/b"}}),
+            // Short or empty pages come in the middle too.
+            Some("b") => json!({"data": [], "paging": {"cursors": {"after": "c"}, "next": "https://graph/c"}}),
+            Some(_) => json!({"data": [entry("2")], "paging": {"cursors": {"after": "d"}}}),
+        };
+        (200, page)
+    })
+    .await;
+    assert_eq!(client.phone_numbers(&waba()).await.unwrap().len(), 2);
+    for paging in [
+        json!({"next": "https://graph/b"}),
+        json!({"next": "https://graph/b", "cursors": {"before": "a"}}),
+        json!({"next": "https://graph/b", "cursors": {"after": "same"}}),
+    ] {
+        let (client, _) = self::client(move |_, _, _| (200, json!({"data": [entry("1")], "paging": paging}))).await;
+        let error = client.phone_numbers(&waba()).await.unwrap_err();
+        assert_eq!(error.reason, Reason::UnreadableAnswer, "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_number_reads_as_it_is_and_missing_is_not_no() {
     let (client, calls) = client(|_, query, _| {

@@ -20,7 +20,9 @@ const SILENT: u64 = 16;
 /// Sends that are remembered.
 const LOG: usize = 6_000;
 /// Whatever a provider asks for, after that it is asked again.
-const LONGEST: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(3600);
+/// After so long without another a refusal is no reason to go slowly.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// What an answer said of the limit.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -40,7 +42,9 @@ pub(crate) struct Said {
 pub(crate) struct Bucket {
     flying: BTreeMap<u64, Instant>,
     log: VecDeque<Instant>,
+    /// Calls made, and the number that the last one got.
     total: u64,
+    last: u64,
     answers: u64,
     window: Option<Window>,
     usage: Option<Usage>,
@@ -59,14 +63,22 @@ struct Refusals {
     first_rate: f64,
 }
 
+impl Refusals {
+    /// Between two calls, while a refusal still counts.
+    fn gap(&self, now: Instant) -> Option<Duration> {
+        let counts = self.last.is_some_and(|last| now.saturating_duration_since(last) < FORGOTTEN);
+        self.rate.filter(|_| counts).map(|rate| Duration::from_secs_f64(1.0 / rate))
+    }
+}
+
 impl Bucket {
     /// When the next call may go; not after `now` if at once. May become earlier with the next answer.
     pub(crate) fn ready_at(&self, now: Instant) -> Instant {
         let flying = self.flying(now);
         let last = self.log.back().copied();
         let mut at = self.refusals.pause_until.unwrap_or(now).max(now);
-        if let (Some(rate), Some(last)) = (self.refusals.rate, last) {
-            at = at.max(last + Duration::from_secs_f64(1.0 / rate));
+        if let (Some(gap), Some(last)) = (self.refusals.gap(now), last) {
+            at = at.max(last + gap);
         }
         if let Some(window) = &self.window {
             at = at.max(window.ready_at(now, flying));
@@ -83,8 +95,8 @@ impl Bucket {
     }
 
     /// Between two calls under load.
-    pub(crate) fn interval(&self) -> Duration {
-        let by_rate = self.refusals.rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
+    pub(crate) fn interval(&self, now: Instant) -> Duration {
+        let by_rate = self.refusals.gap(now);
         let by_window = self.window.as_ref().map(Window::interval);
         let by_usage = self.usage.as_ref().map(Usage::interval);
         [by_rate, by_window, by_usage].into_iter().flatten().max().unwrap_or_default()
@@ -93,7 +105,8 @@ impl Bucket {
     /// A call goes; its number.
     pub(crate) fn send(&mut self, now: Instant) -> u64 {
         self.total += 1;
-        self.flying.insert(self.total, now);
+        self.last += 1;
+        self.flying.insert(self.last, now);
         if self.log.len() == LOG {
             self.log.pop_front();
         }
@@ -104,7 +117,22 @@ impl Bucket {
         if let Some(usage) = &mut self.usage {
             usage.sent(now);
         }
-        self.total
+        self.last
+    }
+
+    /// A call had its turn here and was not made after all.
+    pub(crate) fn unsent(&mut self, call: u64) {
+        let Some(at) = self.flying.remove(&call) else { return };
+        if let Some(found) = self.log.iter().rposition(|sent| *sent == at) {
+            self.log.remove(found);
+        }
+        self.total = self.total.saturating_sub(1);
+        if let Some(window) = &mut self.window {
+            window.unsent();
+        }
+        if let Some(usage) = &mut self.usage {
+            usage.unsent();
+        }
     }
 
     /// A call ended without an answer.
@@ -165,11 +193,11 @@ impl Bucket {
         self.refusals.pause_until = Some(self.refusals.pause_until.map_or(until, |before| before.max(until)));
     }
 
-    /// Calls a second, of late.
+    /// Calls a second, of late. Who makes few calls has not measured a limit: that would be his own pace.
     fn measured(&self, now: Instant) -> f64 {
         let recent = self.log.len().min(50);
         let span = self.log.get(self.log.len() - recent).map_or(1.0, |first| (now - *first).as_secs_f64());
-        recent as f64 / span.max(0.25)
+        (recent as f64 / span.max(0.25)).max(1.0)
     }
 
     fn flying(&self, now: Instant) -> f64 {

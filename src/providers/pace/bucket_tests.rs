@@ -188,3 +188,93 @@ fn most_of_a_limit_is_used_and_hardly_a_call_refused() {
     }
     assert!(bad.is_empty(), "{bad:#?}");
 }
+
+/// How long the next call waits after `said` was heard, and after a right answer to that one.
+fn after(bucket: &mut Bucket, now: &mut Instant, said: &Said) -> Duration {
+    let call = bucket.send(*now);
+    bucket.answered(call, *now, said);
+    let ready = bucket.ready_at(*now);
+    let wait = ready.saturating_duration_since(*now);
+    *now = ready.max(*now);
+    wait
+}
+
+/// What was told wrongly once, by a provider or by something on the way, holds calls back for a bounded time, and no
+/// longer once a right answer comes.
+#[test]
+fn nothing_that_was_told_slows_calls_for_ever() {
+    let window = |limit: f64, remaining: f64, seconds: u64| Said {
+        window: Some(Told { limit, remaining, reset: Duration::from_secs(seconds) }),
+        ..Said::default()
+    };
+    let percent = |percent| Said { percent: Some(percent), ..Said::default() };
+    let pause = |seconds| Said { pause: Some(Duration::from_secs(seconds)), refused: true, ..Said::default() };
+    let hour = Duration::from_secs(3600);
+    let mut bad = Vec::new();
+    for (right, wrong, most) in [
+        (window(25.0, 24.0, 1), window(25.0, 24.0, 3600), Duration::from_secs(10)),
+        (window(25.0, 24.0, 1), window(25.0, 0.0, 3600), hour * 2),
+        (window(25.0, 24.0, 1), window(1.0, 1.0, 3600), Duration::from_secs(10)),
+        (window(25.0, 24.0, 1), window(1e300, 0.0, 0), Duration::from_secs(2)),
+        (percent(2.0), percent(1000.0), hour),
+        (percent(2.0), percent(10_000.0), hour),
+        (percent(2.0), pause(u64::MAX / 2), hour * 2),
+        (Said::default(), pause(u64::MAX / 2), hour * 2),
+        (Said::default(), Said { refused: true, ..Said::default() }, Duration::from_secs(2)),
+    ] {
+        // Slow for a long time before it: nothing that was measured then may count as a limit.
+        let mut now = Instant::now();
+        let mut bucket = Bucket::default();
+        for _ in 0..60 {
+            let wait = after(&mut bucket, &mut now, &right);
+            assert!(wait < Duration::from_millis(100), "{right:?}: {wait:?}");
+            now += Duration::from_secs(300);
+        }
+        let wait = after(&mut bucket, &mut now, &wrong);
+        for _ in 0..3 {
+            after(&mut bucket, &mut now, &right);
+        }
+        let later = after(&mut bucket, &mut now, &right);
+        if wait > most || later > Duration::from_secs(2) {
+            bad.push(format!("{wrong:?} holds calls back for {wait:?}, and after right answers for {later:?}"));
+        }
+    }
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
+/// Somebody else uses up most of an app's limit for hours, then stops.
+#[test]
+fn what_others_use_is_no_cost_of_ours_for_ever() {
+    let mut now = Instant::now();
+    let mut bucket = Bucket::default();
+    let said = |percent| Said { percent: Some(percent), ..Said::default() };
+    let mut longest = Duration::ZERO;
+    for round in 0..200_u32 {
+        longest = longest.max(after(&mut bucket, &mut now, &said(f64::from(40 + round * 7 % 56))));
+        now += Duration::from_secs(300);
+    }
+    assert!(longest <= Duration::from_secs(3600), "{longest:?}");
+    now += Duration::from_secs(3600);
+    let mut waited = Duration::ZERO;
+    for _ in 0..20 {
+        waited += after(&mut bucket, &mut now, &said(3.0));
+    }
+    assert!(waited <= Duration::from_secs(60), "twenty calls wait {waited:?} while 3 percent are used");
+}
+
+/// A call that had its turn in one bucket and none in the next was not made: it is no call of the first.
+#[test]
+fn a_call_that_was_not_sent_is_not_counted() {
+    let now = Instant::now();
+    let mut bucket = Bucket::default();
+    let told =
+        Said { window: Some(Told { limit: 25.0, remaining: 24.0, reset: Duration::from_secs(60) }), ..Said::default() };
+    after(&mut bucket, &mut now.clone(), &told);
+    let later = now + Duration::from_secs(60);
+    let before = bucket.ready_at(later);
+    for _ in 0..100 {
+        let call = bucket.send(later);
+        bucket.unsent(call);
+    }
+    assert_eq!(bucket.ready_at(later), before);
+}

@@ -70,7 +70,7 @@ impl Gate {
             state.wake();
             return Ok(Turn::Go(Permit { gate: self.clone(), call: Some(call) }));
         }
-        let expected = ready.max(now) + state.bucket.interval() * u32::try_from(ahead).unwrap_or(u32::MAX);
+        let expected = ready.max(now) + state.bucket.interval(now) * u32::try_from(ahead).unwrap_or(u32::MAX);
         if expected > until {
             return Err(expected - now);
         }
@@ -120,6 +120,15 @@ pub(super) struct Permit {
 }
 
 impl Permit {
+    /// The call is not made: it had no turn elsewhere.
+    pub(super) fn unsent(mut self) {
+        if let Some(call) = self.call.take() {
+            let mut state = self.gate.state();
+            state.bucket.unsent(call);
+            state.wake();
+        }
+    }
+
     /// The call was answered.
     pub(super) fn answered(mut self, said: &Said) {
         if let Some(call) = self.call.take() {

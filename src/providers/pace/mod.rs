@@ -83,7 +83,13 @@ impl Paces {
     pub(crate) async fn enter(&self, keys: &[Key], effect: Effect, until: Instant) -> Result<Turn<'_>, Duration> {
         let mut permits = Vec::with_capacity(keys.len());
         for key in keys {
-            permits.push((key.clone(), self.gate(key).enter(effect == Effect::Write, until).await?));
+            match self.gate(key).enter(effect == Effect::Write, until).await {
+                Ok(permit) => permits.push((key.clone(), permit)),
+                Err(rest) => {
+                    permits.into_iter().for_each(|(_, permit): (Key, Permit)| permit.unsent());
+                    return Err(rest);
+                }
+            }
         }
         Ok(Turn { paces: self, permits })
     }

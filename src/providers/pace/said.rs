@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::Endpoints;
-use super::bucket::Said;
+use super::bucket::{LONGEST, Said};
 use super::window::Told;
 use crate::providers::error::Provider;
 
@@ -40,6 +40,7 @@ fn telnyx(headers: &HeaderMap) -> Option<Told> {
     let remaining = number("x-ratelimit-remaining")?.min(limit);
     // Larger than a day is a date, not a duration.
     let reset = number("x-ratelimit-reset").filter(|seconds| *seconds <= 86_400.0).unwrap_or(1.0);
+    let reset = reset.min(LONGEST.as_secs_f64());
     Some(Told { limit, remaining, reset: Duration::from_secs_f64(reset) })
 }
 
@@ -89,6 +90,7 @@ mod tests {
             ("25", "30", "1", told(25.0, 25.0, 1)),
             ("25", "0", "1790000000", told(25.0, 0.0, 1)),
             ("25", "0", "soon", told(25.0, 0.0, 1)),
+            ("25", "0", "86400", told(25.0, 0.0, 3600)),
             ("0", "0", "1", None),
             ("many", "3", "1", None),
             ("25", "-1", "1", None),

@@ -8,6 +8,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::bucket::LONGEST;
+
 /// Meta: slow down above this.
 const SLOW: f64 = 75.0;
 /// Aimed at under load.
@@ -16,6 +18,10 @@ const TARGET: f64 = 92.0;
 const UNKNOWN: f64 = 5.0;
 /// No call is sent that would take it above.
 const MOST: f64 = 97.0;
+/// While the window is not known: after so long it is asked again how much is used.
+const FURTHEST: Duration = Duration::from_secs(300);
+/// Below [`SLOW`] calls are not spread further apart than this.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// What is known of the limit.
 #[derive(Debug)]
@@ -118,6 +124,11 @@ impl Usage {
         self.level_at = now;
     }
 
+    /// A call that had its turn was not made.
+    pub(super) fn unsent(&mut self) {
+        self.level += 1.0;
+    }
+
     fn level(&self, now: Instant) -> f64 {
         let (Some(pace), Some(cost)) = (self.pace, self.cost) else { return 0.0 };
         let gained = now.saturating_duration_since(self.level_at).as_secs_f64() / pace.as_secs_f64() * TARGET;
@@ -133,7 +144,7 @@ impl Usage {
     pub(super) fn ready_at(&self, now: Instant, sent: &Sent<'_>) -> Instant {
         let cost = self.cost.unwrap_or(UNKNOWN);
         let coming = cost * (sent.flying + 1.0);
-        let Some(window) = self.pace.map(|pace| pace.div_f64(cost)) else {
+        let Some(window) = self.pace.map(|pace| pace.div_f64(cost).min(LONGEST)) else {
             let last = sent.log.back().copied().unwrap_or(now);
             let room = (TARGET - self.percent - coming) / cost;
             let at = last + careful(last.saturating_duration_since(self.low_at), room);
@@ -146,6 +157,10 @@ impl Usage {
         let (first, gone) = (begin(self.heard_at), begin(now));
         let told = if now.saturating_duration_since(self.heard_at) > window { 0.0 } else { self.percent };
         let used = (told - cost * gone.saturating_sub(first) as f64).max(0.0) + coming;
+        if used < SLOW {
+            // What was learned may be wrong, or others' doing: far from the limit it holds nobody up for long.
+            return even.min(now + SHORT);
+        }
         if used <= MOST {
             return even;
         }
@@ -156,7 +171,8 @@ impl Usage {
 }
 
 /// Nothing has left the window yet, so nobody knows how long it is: what room is left is made to last as long as it took
-/// to come here, and then the gaps double.
+/// to come here, and then the gaps double, up to a bound: others may have used it, and may have stopped.
 fn careful(took: Duration, room: f64) -> Duration {
-    if room >= 1.0 { took.div_f64(room) } else { took.max(Duration::from_millis(250)) }
+    let gap = if room >= 1.0 { took.div_f64(room) } else { took.max(Duration::from_millis(250)) };
+    gap.min(FURTHEST)
 }

@@ -2,7 +2,8 @@
 //!
 //! Spreads calls evenly over the window instead of bursting at each reset, and never counts on more than what is left
 //! minus what is on its way. Neither the window's length nor whether it slides is documented: the length is the longest
-//! time until a reset that was ever told, and what is left is believed over any reckoning of ours.
+//! time until a reset that was ever told, and what is left is believed over any reckoning of ours: calls never go slower
+//! than would use it up by the reset, so that a length that was told wrongly once, or of other calls, does no lasting harm.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 const SHARE: f64 = 0.94;
 /// A reset is told in whole seconds, so a window can't be told from one of a second.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// Calls are not spread further apart than this: that is worth less than to hear again how much is left.
+const FURTHEST: Duration = Duration::from_secs(10);
 
 /// What an answer said.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,9 +55,16 @@ impl Window {
         self.level_at = now;
     }
 
+    /// A call that had its turn was not made.
+    pub(super) fn unsent(&mut self) {
+        self.level += 1.0;
+    }
+
     /// Between two calls under load.
     pub(super) fn interval(&self) -> Duration {
-        self.length.div_f64((self.told.limit * SHARE).max(0.001))
+        let evenly = self.length.div_f64((self.told.limit * SHARE).max(0.001));
+        let by_the_reset = self.told.reset.max(SHORTEST).div_f64((self.told.remaining * SHARE).max(0.001));
+        evenly.min(by_the_reset).min(FURTHEST)
     }
 
     fn level(&self, now: Instant) -> f64 {

@@ -33,7 +33,7 @@ const BY_ID: &[&str] = &[
     "cancel_sub_order",
 ];
 /// An id of the wrong form must not pass for a number that was given back.
-const READ_BY_ID: &[&str] = &["order", "number_by_id", "recording", "coverage"];
+const READ_BY_ID: &[&str] = &["order", "recording", "coverage"];
 
 /// The table.
 #[rustfmt::skip]
@@ -59,6 +59,9 @@ pub static TABLE: &[Row] = &[
     // A 10015 that does not blame the number proves nothing about the order.
     Row::new("10015", Unclear, Reason::InvalidRequest, "nothing to do now, the order is looked up by itself; if this stays, compare the Portfolio's requirement groups and its TeXML application with the Telnyx portal").only(ORDER),
     Row::new("10027", Unclear, Reason::Unclassified, "nothing to do now, the order is looked up by itself; if this stays, read the account's notices in the Telnyx portal").only(ORDER),
+    // What there is twice, or is in use, may be an order of ours whose answer was lost.
+    Row::new("10012", Unclear, Reason::AlreadyExists, "nothing to do now, Telnyx says that there is such an order: it is looked up by itself; if this stays, look for it in the Telnyx portal (Numbers, Orders)").only(ORDER),
+    Row::new("10021", Unclear, Reason::InUse, "nothing to do now, Telnyx says that something in the order is in use: the order is looked up by itself; if this stays, look for the number in the Telnyx portal (Numbers, Orders)").only(ORDER),
     // Search. Which 4xx means "no coverage" is not documented: what blames the country or the type does, and so does what
     // blames nothing. What blames our other filters is a fault of ours, and says nothing about what is sold.
     Row::new("10015", NeedsHuman, Reason::InvalidRequest, "report this with the message to the maintainers of the controller: Telnyx does not take a filter of the search")
@@ -189,6 +192,8 @@ mod tests {
             (order, 400, "10015", "x", "/connection_id", Unknown, Reason::InvalidRequest),
             (order, 400, "10015", "x", "/phone_numbers/0/requirement_group_id", Unknown, Reason::RequirementsNeeded),
             (order, 422, "10027", "x", "", Unknown, Reason::Unclassified),
+            (order, 409, "10012", "x", "", Unknown, Reason::AlreadyExists),
+            (order, 422, "10021", "x", "", Unknown, Reason::InUse),
             (order, 422, "85004", "x", "", NeedsHuman, Reason::InvalidConnection),
             (order, 402, "20100", "x", "", NeedsHuman, Reason::InsufficientFunds),
             (order, 403, "20100", "x", "", NeedsHuman, Reason::InsufficientFunds),
@@ -224,6 +229,7 @@ mod tests {
             (search, 401, "10009", "x", "", NeedsHuman, Reason::TokenInvalid),
             (release, 404, "10005", "x", "", Refused, Reason::NotFound),
             (release, 400, "10006", "x", "", NeedsHuman, Reason::InvalidRequest),
+            (Operation::read("number_by_id"), 400, "10006", "x", "", NeedsHuman, Reason::InvalidRequest),
         ] {
             let error = answer(operation, status, code, detail, pointer);
             assert_eq!((error.class, error.reason), (class, reason), "{} {status} {code} {detail}", operation.name);

@@ -100,7 +100,9 @@ impl Client {
         }
         let mut orders = Vec::new();
         for entry in plausible {
-            orders.extend(self.order(&entry.id).await?.filter(|order| order.is_of(reference)));
+            // An order that is listed exists, whether or not it can be read already: without its status it is pending.
+            let order = self.order(&entry.id).await?.unwrap_or_else(|| entry.clone());
+            orders.extend(Some(order).filter(|order| order.is_of(reference)));
         }
         Ok(orders)
     }
