@@ -22,9 +22,13 @@ BUILD = ["--locked", "--all-features"]
 COMPILE_LIMIT = 3600
 
 
+# Brings the program as well, so that nothing is compiled twice with other features of the same libraries.
+COMPILE = ["cargo", "test", *BUILD, "--lib", "--bins", "--test", "it", "--no-run"]
+
+
 def cargo_test(*targets):
     return {
-        "compile": ["cargo", "test", *BUILD, "--lib", "--bins", "--test", "it", "--no-run"],
+        "compile": COMPILE,
         "run": ["cargo", "test", *BUILD, "--no-fail-fast", *targets],
         "count": count_cargo,
     }
@@ -68,7 +72,7 @@ def suites():
     yield "it", {**cargo_test("--test", "it"), "empty": "*.jsonl"}
     python = str(ROOT / ".run" / "tools" / "contract" / "bin" / "python")
     yield "sdks", {
-        "compile": ["cargo", "build", *BUILD, "--bin", "clientnumber"],
+        "compile": COMPILE,
         "run": [python, "tests/contract/sdks.py"],
         "count": count_unittest,
         "empty": "sdk-*.jsonl",
