@@ -21,6 +21,8 @@ const SILENT: u64 = 16;
 const LOG: usize = 6_000;
 /// Whatever a provider asks for, after that it is asked again.
 pub(super) const LONGEST: Duration = Duration::from_secs(3600);
+/// Without another refusal the pace doubles in this time.
+const DOUBLES: Duration = Duration::from_secs(30);
 /// After so long without another a refusal is no reason to go slowly.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
@@ -64,10 +66,16 @@ struct Refusals {
 }
 
 impl Refusals {
-    /// Between two calls, while a refusal still counts.
+    /// Calls a second, while a refusal still counts. Who makes few calls hears few answers, so time counts as well.
+    fn rate(&self, now: Instant) -> Option<f64> {
+        let since = now.saturating_duration_since(self.last?);
+        let grown = 2f64.powf(since.div_duration_f64(DOUBLES));
+        self.rate.filter(|_| since < FORGOTTEN).map(|rate| rate * grown)
+    }
+
+    /// Between two calls.
     fn gap(&self, now: Instant) -> Option<Duration> {
-        let counts = self.last.is_some_and(|last| now.saturating_duration_since(last) < FORGOTTEN);
-        self.rate.filter(|_| counts).map(|rate| Duration::from_secs_f64(1.0 / rate))
+        self.rate(now).map(|rate| Duration::from_secs_f64(1.0 / rate))
     }
 }
 
@@ -184,7 +192,7 @@ impl Bucket {
         self.refusals.last = Some(now);
         self.pause(now + pause.min(LONGEST));
         if self.window.is_none() && self.usage.is_none() {
-            let rate = (self.refusals.rate.unwrap_or_else(|| self.measured(now)) * 0.7).max(0.01);
+            let rate = (self.refusals.rate(now).unwrap_or_else(|| self.measured(now)) * 0.7).max(0.01);
             (self.refusals.rate, self.refusals.first_rate) = (Some(rate), rate);
         }
     }

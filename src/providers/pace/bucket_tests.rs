@@ -278,3 +278,18 @@ fn a_call_that_was_not_sent_is_not_counted() {
     }
     assert_eq!(bucket.ready_at(later), before);
 }
+
+/// A gateway that refuses a call now and then, without a word of a limit, must not leave an account crawling: who makes
+/// few calls hears few answers, so it is time that ends the slowness.
+#[test]
+fn refusals_without_a_limit_are_outlived() {
+    let (mut bucket, mut now) = (Bucket::default(), Instant::now());
+    let refusal = Said { refused: true, ..Said::default() };
+    for _ in 0..10 {
+        after(&mut bucket, &mut now, &refusal);
+        after(&mut bucket, &mut now, &Said::default());
+    }
+    assert!(bucket.interval(now) > Duration::from_secs(1), "{:?}", bucket.interval(now));
+    now += Duration::from_secs(300);
+    assert!(bucket.interval(now) < Duration::from_millis(100), "{:?}", bucket.interval(now));
+}
