@@ -145,13 +145,20 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
             }
             // Meta counts both ways together and blocks the number at ten: counted first, then read, not repeated.
             let progress = releasing(pass, "Meta is asked to deregister the line; its answer is read next");
+            let before = pass.status().registration;
             pass.save(&progress, |status| {
                 let registration = status.registration.get_or_insert_with(RegistrationStatus::default);
                 registration.attempts = budget::with(&registration.attempts, now, policy);
                 registration.registered_at = None;
             })
             .await?;
-            pass.account.meta.deregister(&id).await?;
+            if let Err(error) = pass.account.meta.deregister(&id).await {
+                if error.was_not_sent() {
+                    // Certainly not asked: it counts as no attempt, and the next pass need not wait for its effect.
+                    pass.intend(&progress, |status| status.registration = before).await?;
+                }
+                return Err(error.into());
+            }
             pass.account.forget_waba_numbers();
             return Ok(Release::Waits(
                 "Meta was asked to deregister the line; its answer is read next".into(),

@@ -106,7 +106,7 @@ impl Client {
         let path = self.path(&[waba.as_str()]);
         let fields = format!("id,name,currency,{}", field(query));
         let answer: Value = self.transport().json(Request::get(CALL, &path).query("fields", fields)).await?;
-        if answer.pointer("/pricing_analytics/paging/next").is_some() {
+        if answer.pointer("/pricing_analytics/paging/next").is_some_and(|next| !next.is_null()) {
             let text = "the period does not fit into one answer".to_owned();
             let what = "ask for a shorter period, fewer numbers or wider points";
             return Err(self.transport().error(CALL, Class::Refused, Reason::AnswerTooLarge, text, what));
@@ -146,8 +146,8 @@ fn analytics(answer: &Value) -> Result<PricingAnalytics, String> {
         (None, None) => return Err("the answer holds no data".to_owned()),
     };
     let mut points = Vec::new();
-    for group in groups {
-        let count = group.as_array().map_or(0, Vec::len);
+    for group in groups.into_iter().filter(|group| !group.is_null()) {
+        let count = group.as_array().map(Vec::len).ok_or("what should be points is no list")?;
         let read: Vec<PricingPoint> = lenient::items(group.clone());
         if read.len() < count {
             return Err(format!("{} of {count} points make no sense", count - read.len()));
@@ -223,6 +223,8 @@ mod tests {
             json!({"pricing_analytics": {}}),
             json!({"pricing_analytics": "soon"}),
             json!({"pricing_analytics": {"data": [{"data_points": [{}, 7]}]}}),
+            json!({"pricing_analytics": {"data": [{"data_points": [{}]}, {"data_points": {"0": {}}}]}}),
+            json!({"pricing_analytics": {"data_points": "soon"}}),
         ] {
             assert!(analytics(&bad).is_err(), "{bad}");
         }
