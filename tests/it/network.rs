@@ -22,6 +22,8 @@ const TEST: &str = "network::proxies_and_certificates_come_from_the_environment"
 
 /// What a listener has read of its clients.
 type Read = Arc<Mutex<Vec<String>>>;
+/// URL, variables, whether the call succeeds, whether it goes through the proxy.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool, bool);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn proxies_and_certificates_come_from_the_environment() -> Result<()> {
@@ -44,8 +46,7 @@ async fn proxies_and_certificates_come_from_the_environment() -> Result<()> {
     let (file, dir) = (("SSL_CERT_FILE", ca.as_str()), ("SSL_CERT_DIR", folder.as_str()));
     let (https, http, all) =
         (("HTTPS_PROXY", proxy.as_str()), ("HTTP_PROXY", proxy.as_str()), ("ALL_PROXY", proxy.as_str()));
-    // URL, variables, whether the call succeeds, whether it goes through the proxy.
-    let cases: [(&str, &[(&str, &str)], bool, bool); 7] = [
+    let cases: [Case; 7] = [
         (&direct, &[], false, false),
         (&direct, &[file], true, false),
         (&direct, &[dir], true, false),
