@@ -23,6 +23,8 @@ pub const LATENCY: Delay = Delay { name: "latency", ms: [40, 120, 300, 900, 2_50
 pub const ORDER: Delay = Delay { name: "order", ms: [1_000, 3_000, 10_000, 30_000, 60_000] };
 /// Until a bought number is in Telnyx's list.
 pub const NUMBER_LIST: Delay = Delay { name: "number_list", ms: [0, 1_500, 5_000, 12_000, 20_000] };
+/// Until an accepted order is in the list of orders: how long is not documented, a client must not take it for none.
+pub const ORDER_LIST: Delay = Delay { name: "order_list", ms: [0, 500, 2_000, 8_000, 20_000] };
 /// From request_code to the ring.
 pub const RING: Delay = Delay { name: "ring", ms: [2_000, 5_000, 10_000, 15_000, 20_000] };
 /// From the hang-up to the recording.
@@ -42,8 +44,20 @@ pub const NAME: Delay = Delay { name: "name", ms: [20_000, 60_000, 90_000, 150_0
 pub const APPROVAL: Delay = Delay { name: "approval", ms: [1_000, 3_000, 10_000, 30_000, 60_000] };
 
 /// All of them.
-pub const ALL: [Delay; 11] =
-    [APPROVAL, LATENCY, ORDER, NUMBER_LIST, RING, RECORDING, TRANSCRIPTION, DETAIL_RECORD, WABA_LIST, REGISTER, NAME];
+pub const ALL: [Delay; 12] = [
+    APPROVAL,
+    LATENCY,
+    ORDER,
+    ORDER_LIST,
+    NUMBER_LIST,
+    RING,
+    RECORDING,
+    TRANSCRIPTION,
+    DETAIL_RECORD,
+    WABA_LIST,
+    REGISTER,
+    NAME,
+];
 
 impl Delay {
     /// The draw for this key, in milliseconds before `--speed`.

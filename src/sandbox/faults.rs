@@ -3,6 +3,7 @@
 //! Decides whether a call that arrives now is hit; never carries the fault out (the server does, since that needs time
 //! and sockets). Each fault counts for itself.
 
+use hyper::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -116,6 +117,32 @@ impl Plan {
     /// On which side of the effect it strikes: what changes the real answer can only come after it.
     pub fn side(&self) -> When {
         if self.action == Action::Alter { When::After } else { self.when }
+    }
+
+    /// Whether it can be carried out as it is asked for.
+    ///
+    /// # Errors
+    /// What to give instead: an answer that HTTP can't carry would only close the connection, as `drop` does.
+    pub fn possible(&self) -> Result<(), String> {
+        let changes = [self.set.is_empty(), self.remove.is_empty(), self.headers.is_empty()].contains(&false);
+        if self.action == Action::Alter && !changes && self.content_type.is_none() {
+            return Err("alter changes nothing: give set, remove, headers or content_type".to_owned());
+        }
+        if self.status.is_some_and(|status| !(200..=599).contains(&status)) {
+            return Err("status must be the HTTP status of an answer: give one from 200 to 599".to_owned());
+        }
+        for (name, value) in &self.headers {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            if HeaderName::try_from(name.as_str()).is_err() || HeaderValue::try_from(text.as_str()).is_err() {
+                return Err(format!(
+                    "headers: {name} can't be sent: give a name of letters and dashes, and one line of text"
+                ));
+            }
+        }
+        if self.content_type.as_deref().is_some_and(|kind| HeaderValue::try_from(kind).is_err()) {
+            return Err("content_type can't be sent: give one line of text".to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -261,6 +288,24 @@ mod tests {
             faults.plant(plan(text));
             let struck: Vec<bool> = (0..4).map(|_| faults.arrive("a.b", |_| false).is_some()).collect();
             assert_eq!(struck, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_http_cant_carry_is_refused_with_what_to_give_instead() {
+        let cases = [
+            (r#"{"operation":"a","action":"alter"}"#, Some("alter changes nothing")),
+            (r#"{"operation":"a","action":"alter","headers":{"retry-after":"soon"}}"#, None),
+            (r#"{"operation":"a","action":"alter","content_type":"a\nb"}"#, Some("content_type")),
+            (r#"{"operation":"a","action":"status","status":99}"#, Some("200 to 599")),
+            (r#"{"operation":"a","action":"status","status":599,"headers":{"retry-after":3}}"#, None),
+            (r#"{"operation":"a","action":"html","headers":{"no name":"x"}}"#, Some("no name")),
+            (r#"{"operation":"a","action":"throttle","headers":{"x":"a\r\nb"}}"#, Some("one line of text")),
+        ];
+        for (text, expected) in cases {
+            let told = plan(text).possible().err();
+            assert_eq!(told.is_some(), expected.is_some(), "{text}: {told:?}");
+            assert!(told.unwrap_or_default().contains(expected.unwrap_or_default()), "{text}");
         }
     }
 

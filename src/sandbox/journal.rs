@@ -221,7 +221,11 @@ pub fn headers(req: &Request) -> BTreeMap<String, String> {
         .filter_map(|name| {
             let value = req.header(name)?;
             let value = match *name {
-                "authorization" => format!("{} ***", value.split(' ').next().unwrap_or("")),
+                // Without a scheme it is all credential.
+                "authorization" => match value.split_once(' ') {
+                    Some((scheme, _)) => format!("{scheme} ***"),
+                    None => "***".to_owned(),
+                },
                 // A boundary is chance and says nothing.
                 "content-type" => value.split("boundary=").next().unwrap_or("").trim_end_matches([' ', ';']).to_owned(),
                 _ => value.to_owned(),
@@ -253,7 +257,9 @@ pub fn body(content_type: &str, bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }
-    if content_type.starts_with("application/x-www-form-urlencoded") {
+    // JSON that curl sends as a form is no form: its secrets would stand in a field's name.
+    let is_form = content_type.starts_with("application/x-www-form-urlencoded");
+    if is_form && !bytes.trim_ascii_start().starts_with(b"{") {
         return query(&super::http::pairs(&String::from_utf8_lossy(bytes))).unwrap_or_default();
     }
     match serde_json::from_slice(bytes) {
@@ -342,6 +348,18 @@ mod tests {
             assert_eq!(redact(&given), expected);
         }
         assert_eq!(body("application/x-www-form-urlencoded", b"code=123456"), json!({"code": "000000"}));
+        let form = "application/x-www-form-urlencoded";
+        assert_eq!(body(form, br#"{"pin": "123456"}"#), json!({"pin": "000000"}));
+        let request = |value: &str| Request {
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            query: Vec::new(),
+            headers: vec![("authorization".to_owned(), value.to_owned())],
+            body: hyper::body::Bytes::new(),
+        };
+        for (given, kept) in [("Bearer KEY-1", "Bearer ***"), ("OAuth a b", "OAuth ***"), ("KEY-1", "***")] {
+            assert_eq!(headers(&request(given))["authorization"], kept);
+        }
         assert_eq!(body("audio/wav", b"RIFF")["bytes"], 4);
         let pairs =
             [("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned()), ("pin".to_owned(), "9".to_owned())];

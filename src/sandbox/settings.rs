@@ -16,7 +16,7 @@ pub use telnyx::{Price, Telnyx};
 #[derive(Debug, Clone, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Latency of each answer in milliseconds; left out: 150 times `--speed`.
+    /// Latency of each answer in milliseconds; left out: drawn and multiplied by `--speed`.
     pub latency_ms: Option<u64>,
     /// Factor on the providers' own windows: budgets of 72 hours, the life of a code, names' 30 and 14 days, the hour of
     /// a rate limit. Left out: 1, but the life of a code follows `--speed`.

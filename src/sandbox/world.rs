@@ -111,11 +111,6 @@ impl World {
         format!("{object}/{counter}")
     }
 
-    /// A new UUID that is about nothing in particular; what belongs to a line takes `uuid_of`.
-    pub fn uuid(&mut self, kind: &'static str) -> String {
-        self.uuid_of(kind, "")
-    }
-
     /// A new UUID that is about this object.
     pub fn uuid_of(&mut self, kind: &'static str, object: &str) -> String {
         let key = self.next_of(kind, object);

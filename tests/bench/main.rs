@@ -9,9 +9,9 @@ mod support;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use support::crowd::{self, Crowd};
-use support::{ControlPlane, World, WorldOptions, root, run_dir};
+use support::{ControlPlane, World, WorldOptions, run_dir};
 
 const LINES: usize = 50;
 const PER_SECOND: u32 = 25;
@@ -50,7 +50,9 @@ async fn run() -> Result<bool> {
 }
 
 async fn measure(plane: &ControlPlane, name: &str, per_second: u32) -> Result<Crowd> {
-    let binary = root().join("target/debug/clientnumber");
+    // Beside this example's own folder, wherever cargo was told to put both.
+    let own = std::env::current_exe()?;
+    let binary = own.ancestors().nth(2).context("the example has no folder")?.join("clientnumber");
     let options = WorldOptions { speed: 0.0, ..WorldOptions::default() };
     let mut world = World::start(plane, &binary, &run_dir(name)?, options).await?;
     world.control(None, None).await?;

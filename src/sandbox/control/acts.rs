@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Refused, parse};
-use crate::sandbox::faults::{Action, Plan};
+use crate::sandbox::faults::Plan;
 use crate::sandbox::server::Shared;
 use crate::sandbox::speech::Speech;
 use crate::sandbox::{call, telnyx};
@@ -63,9 +63,7 @@ pub async fn decide_order(State(shared): State<Arc<Shared>>, Path(id): Path<Stri
 /// POST /faults
 pub async fn plant(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
     let plan: Plan = parse(&body)?;
-    if plan.action == Action::Alter && plan.set.is_empty() && plan.remove.is_empty() && plan.content_type.is_none() {
-        return Err(Refused::bad("alter changes nothing: give set, remove or content_type"));
-    }
+    plan.possible().map_err(Refused::bad)?;
     let prefix = plan.operation.strip_suffix('*');
     let known = crate::sandbox::operations().into_iter().any(|operation| match prefix {
         Some(prefix) => operation.starts_with(prefix),

@@ -87,6 +87,8 @@ fn silent(world: &World, line: &Line) -> Option<&'static str> {
         Some("the line is not registered (status is not CONNECTED)")
     } else if !subscribed {
         Some("no app is subscribed to the WABA")
+    } else if !world.meta.delivers("messages") {
+        Some("the app is not subscribed to the field messages")
     } else if url_of(world, &line.id).is_none() {
         Some("no callback URL: start the sandbox with --webhook-url")
     } else {

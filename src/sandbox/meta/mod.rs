@@ -47,6 +47,11 @@ impl Graph {
         self.lines.iter().find(|line| line.id == id)
     }
 
+    /// Whether the app gets webhooks of this field. One that it is not subscribed to is lost without an error.
+    pub fn delivers(&self, field: &str) -> bool {
+        self.app_fields.as_ref().is_none_or(|fields| fields.iter().any(|own| own == field))
+    }
+
     /// Where a number is by its id, or 100/33.
     pub fn position(&self, id: &str) -> Result<usize, Response> {
         self.lines.iter().position(|line| line.id == id).ok_or_else(|| errors::no_such_object(id))

@@ -55,12 +55,13 @@ pub fn advance(world: &mut World, now: Timestamp) {
         return;
     }
     let mut webhooks = Vec::new();
+    let heard = world.meta.delivers("phone_number_name_update");
     let wabas = &world.meta.wabas;
     for line in &mut world.meta.lines {
         let Some(new) = line.new_name.as_mut().filter(|new| new.decided.is_none() && new.due <= now) else { continue };
         new.status.clone_from(&decision);
         new.decided = Some(new.due);
-        if !wabas.get(&line.waba).is_some_and(|waba| waba.subscribed) {
+        if !heard || !wabas.get(&line.waba).is_some_and(|waba| waba.subscribed) {
             continue;
         }
         let approved = decision == "APPROVED";

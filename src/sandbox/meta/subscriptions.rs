@@ -92,5 +92,24 @@ mod tests {
         let (_, answer) = asked.meta("GET", path, json!(null));
         assert_eq!(answer["data"][0]["fields"][1]["name"], "security");
         assert_eq!(asked.meta_error("GET", "/v25.0/7701/subscriptions", json!(null)), (100, 33));
+        assert!(asked.world.meta.delivers("messages") && !asked.world.meta.delivers("phone_number_name_update"));
+    }
+
+    #[test]
+    fn a_decided_name_is_told_only_to_an_app_that_asked_for_it() {
+        for (fields, told) in [("messages,phone_number_name_update", 1), ("messages", 0)] {
+            let mut asked = Asked::new();
+            let id = asked.line("612345678");
+            assert_eq!(asked.meta_error("POST", "/v25.0/104/subscribed_apps", json!(null)), (0, 0));
+            asked.key = "7700|secret".to_owned();
+            let wish = json!({"object": "whatsapp_business_account", "callback_url": "https://a", "verify_token": "v", "fields": fields});
+            assert_eq!(asked.meta_error("POST", "/v25.0/7700/subscriptions", wish), (0, 0));
+            let name = format!("/v25.0/{id}?new_display_name=Atlas+Two");
+            assert_eq!(asked.meta_error("POST", &name, json!(null)), (0, 0));
+            asked.later(3_600);
+            let (_, answer) = asked.meta("GET", &format!("/v25.0/{id}?fields=new_name_status"), json!(null));
+            assert_eq!(answer["new_name_status"], "APPROVED");
+            assert_eq!(asked.world.outbox.len(), told, "{fields}");
+        }
     }
 }

@@ -34,8 +34,10 @@ pub fn open(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     if !text(&params, "file_type").is_some_and(|kind| TYPES.contains(&kind.as_str())) {
         return Err(errors::invalid(&format!("Param file_type must be one of {{{}}}", TYPES.join(", "))));
     }
-    let id = format!("upload:{}", world.uuid("meta.upload").replace('-', ""));
-    let signature = world.uuid("meta.upload_signature").replace('-', "");
+    // The file is all that a session is about: two sessions for equal files are interchangeable.
+    let named = text(&params, "file_name").unwrap_or_default();
+    let id = format!("upload:{}", world.uuid_of("meta.upload", &format!("{named} {length}")).replace('-', ""));
+    let signature = world.uuid_of("meta.upload_signature", &id).replace('-', "");
     let shown = format!("{id}?sig={signature}");
     world.meta.uploads.push(Upload { id, signature, length, received: 0, handle: None });
     Ok(Response::json(200, &json!({ "id": shown })))
@@ -45,7 +47,6 @@ pub fn open(world: &mut World, ctx: &Ctx<'_>) -> Answer {
 pub fn send(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let req = ctx.req;
     let oauth = req.header("authorization").is_some_and(|value| value.starts_with("OAuth "));
-    let handle = world.uuid("meta.handle").replace('-', "");
     let signed = req.query("sig").unwrap_or("");
     let upload = world.meta.uploads.iter_mut().find(|upload| upload.id == ctx.param(0) && upload.signature == signed);
     let Some(upload) = upload else { return Err(errors::no_such_object(ctx.param(0))) };
@@ -63,7 +64,7 @@ pub fn send(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     if upload.received < upload.length {
         return Ok(Response::json(200, &json!({"id": upload.id, "file_offset": upload.received})));
     }
-    let handle = format!("4:{handle}");
+    let handle = format!("4:{}", world.dice.uuid("meta.handle", &upload.id).replace('-', ""));
     upload.handle = Some(handle.clone());
     Ok(Response::json(200, &json!({ "h": handle })))
 }

@@ -53,6 +53,8 @@ pub struct Telnyx {
     pub order_result: String,
     /// Until a bought number is in the list.
     pub list_lag_ms: Option<u64>,
+    /// Until an accepted order is in the list of orders.
+    pub order_list_lag_ms: Option<u64>,
     /// Numbers of pending orders are listed as purchase-pending.
     pub pending_listed: bool,
     /// The order's customer_reference is copied to the number.
@@ -94,6 +96,7 @@ impl Default for Telnyx {
             order_delay_ms: None,
             order_result: "success".to_owned(),
             list_lag_ms: None,
+            order_list_lag_ms: None,
             pending_listed: false,
             copy_reference: false,
             exact_reference: true,

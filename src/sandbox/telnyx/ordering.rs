@@ -11,6 +11,7 @@ use super::orders::{Item, Order};
 use super::search::Offer;
 use super::{account, data, errors, fulfilment, object, requirements};
 use crate::domain::{E164, Usd};
+use crate::sandbox::delays;
 use crate::sandbox::http::{Response, digits};
 use crate::sandbox::world::{Answer, Ctx, World};
 
@@ -67,6 +68,8 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
     let patience = jiff::SignedDuration::from_secs(world.settings.telnyx.requirement_deadline_s);
     let deadline = if met { None } else { ctx.now.checked_add(patience).ok() };
     let (id, sub_id) = (world.uuid_of("order", &first), world.uuid_of("suborder", &first));
+    let lag = world.settings.telnyx.order_list_lag_ms;
+    let visible = world.later_of(ctx.now, lag, delays::ORDER_LIST, &first);
     let order = Order {
         id,
         sub_id,
@@ -80,6 +83,7 @@ pub fn create(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         due,
         created: ctx.now,
         updated: ctx.now,
+        visible,
     };
     let answer = order.full();
     world.telnyx.orders.push(order);

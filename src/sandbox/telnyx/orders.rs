@@ -49,6 +49,8 @@ pub struct Order {
     pub created: Timestamp,
     /// When it changed.
     pub updated: Timestamp,
+    /// From when on it is in the list; by its id it is there at once.
+    pub visible: Timestamp,
 }
 
 impl Order {
@@ -135,6 +137,7 @@ pub fn list(world: &mut World, ctx: &Ctx<'_>) -> Answer {
         .orders
         .iter()
         .rev()
+        .filter(|order| order.visible <= ctx.now)
         .filter(|order| {
             ctx.req.filter("status").is_none_or(|status| order.status == status)
                 && ctx

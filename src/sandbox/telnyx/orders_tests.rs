@@ -44,6 +44,21 @@ fn an_order_is_pending_first_and_costs_when_it_takes_effect() {
 }
 
 #[test]
+fn an_order_is_there_by_its_id_before_the_list_has_it() {
+    let mut asked = Asked::new();
+    asked.change(json!({"telnyx": {"order_list_lag_ms": 10_000}}));
+    let number = offered(&mut asked);
+    let (_, answer) = asked.telnyx("POST", "/number_orders", order(&number));
+    let path = format!("/number_orders/{}", answer["data"]["id"].as_str().expect("an id"));
+    let list = "/number_orders?filter[customer_reference]=prod/clients/atlas";
+    for (seconds, listed) in [(0, 0), (9, 0), (1, 1)] {
+        asked.later(seconds);
+        assert_eq!(asked.telnyx("GET", &path, json!(null)).0, 200);
+        assert_eq!(asked.telnyx("GET", list, json!(null)).1["meta"]["total_results"], listed, "{seconds}");
+    }
+}
+
+#[test]
 fn what_cant_be_ordered_is_refused_by_its_code() {
     let mut asked = Asked::new();
     let number = offered(&mut asked);
@@ -91,6 +106,23 @@ fn the_same_seed_offers_the_same_numbers_and_no_coverage_is_told() {
     assert_eq!(one.telnyx_error("GET", SEARCH, json!(null)), (404, "10015".to_owned()));
     let (_, answer) = one.telnyx("GET", "/country_coverage/countries/MA", json!(null));
     assert_eq!((&answer["data"]["numbers"], &answer["data"]["mobile"]), (&json!(false), &json!({})));
+}
+
+#[test]
+fn two_open_orders_cant_spend_the_same_money() {
+    let mut asked = Asked::new();
+    asked.change(json!({"telnyx": {"balance": "3.00", "order_delay_ms": 60_000}}));
+    let first = offered(&mut asked);
+    let (_, answer) = asked.telnyx("POST", "/number_orders", order(&first));
+    let second = offered(&mut asked);
+    let refused = (402, "20100".to_owned());
+    assert_eq!(asked.telnyx_error("POST", "/number_orders", order(&second)), refused);
+    let sub = answer["data"]["sub_number_orders_ids"][0].as_str().expect("an id").to_owned();
+    assert_eq!(asked.telnyx("PATCH", &format!("/sub_number_orders/{sub}/cancel"), json!({})).0, 200);
+    assert_eq!(asked.telnyx("POST", "/number_orders", order(&second)).0, 200);
+    asked.later(60);
+    let (_, answer) = asked.telnyx("GET", "/v2/balance", json!(null));
+    assert_eq!(answer["data"]["available_credit"], "0.90");
 }
 
 #[test]
