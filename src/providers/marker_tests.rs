@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::error::ProviderError;
 use super::http::Http;
+use super::transport_tests::Log;
 use super::{meta, telnyx};
 use crate::domain::{AppId, CustomerReference, E164, OtpCode, PhoneNumberId, Pin};
 
@@ -65,19 +66,6 @@ const ENDINGS: &[Ending] = &[
     // What follows on this account is held back.
     Ending::Answer(429, "retry-after: 3600", "ECHO"),
 ];
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 async fn end(mut stream: TcpStream, ending: Ending) -> std::io::Result<()> {
     let mut buffer = vec![0; 16_384];

@@ -105,7 +105,8 @@ impl Transport {
     pub(crate) async fn send(&self, request: Request<'_>) -> Result<Vec<u8>, ProviderError> {
         let deadline = Instant::now() + self.time(request.operation);
         let mut last: Option<ProviderError> = None;
-        for number in 1.. {
+        let mut number = 1;
+        loop {
             let Failure { error, repeat } = match self.attempt(&request, number, deadline).await {
                 Ok(body) => return Ok(body),
                 // The answer to the attempt before says more than that there was no turn for another.
@@ -119,10 +120,9 @@ impl Transport {
                 return Err(error);
             }
             last = Some(error);
+            number += 1;
             tokio::time::sleep(pause).await;
         }
-        // The loop ends by returning; the compiler can't know.
-        Err(self.unreadable(request.operation, "no attempt was made".to_owned()))
     }
 
     pub(super) fn secrets_with<'a>(&'a self, more: &'a [SecretString]) -> Vec<&'a str> {

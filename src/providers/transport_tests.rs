@@ -284,8 +284,9 @@ async fn no_secret_in_errors_or_logs() {
     }
 }
 
+/// Takes a log.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(pub(super) Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

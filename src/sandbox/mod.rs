@@ -13,6 +13,7 @@ pub mod dice;
 pub mod faults;
 pub mod http;
 pub mod journal;
+mod kept;
 pub mod ledger;
 pub mod limits;
 pub mod meta;

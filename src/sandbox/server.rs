@@ -23,7 +23,7 @@ use super::settings::Settings;
 use super::strike::{Carried, carry_out};
 use super::wire::{Dropped, Paced};
 use super::world::{Effect, World};
-use super::{call, control, delays, journal, meta, telnyx, webhooks, wire};
+use super::{call, control, delays, journal, kept, meta, telnyx, webhooks, wire};
 
 const BODY_LIMIT: usize = 128 * 1024 * 1024;
 
@@ -267,11 +267,11 @@ fn arrive(shared: &Shared, provider: Provider, req: &Request) -> (u64, Option<St
         operation: operation.to_owned(),
         method: req.method.clone(),
         path: req.path.clone(),
-        query: journal::query(&req.query),
-        headers: journal::headers(req),
+        query: kept::query(&req.query),
+        headers: kept::headers(req),
         status: None,
         fault: strike.as_ref().map(Strike::label),
-        body: journal::request_body(req),
+        body: kept::request_body(req),
         ended: journal::Ended::default(),
     });
     let set = world.settings.latency_ms;
