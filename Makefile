@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the rest are their parts.
-.PHONY: help demo test bench setup fmt lint crds clean
+.PHONY: help demo test crash bench fuzz setup fmt lint crds clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -11,8 +11,14 @@ demo: ## a company's line from kubectl apply to the recruiter's screen; ARGS=--o
 test: ## everything that proves it; SUITES="unit it" for some only
 	@scripts/test $(SUITES)
 
+crash: ## the controller killed at every point, alone and as leader of two, stopped past its lease; lines by the hundred; long outages
+	@CRASH=all scripts/test crash
+
 bench: ## how long fifty lines at once take on accounts with a limit, against the limit alone
 	@scripts/bench
+
+fuzz: ## looks for ten minutes for texts that break the transcript reader; TIME=60 for a minute
+	@scripts/fuzz $(or $(TIME),600)
 
 setup: ## installs what tests and the demo need, pinned, into ~/.cache/clientnumber
 	@scripts/setup

@@ -23,13 +23,14 @@ COMPILE_LIMIT = 3600
 
 
 # Brings the program as well, so that nothing is compiled twice with other features of the same libraries.
-COMPILE = ["cargo", "test", *BUILD, "--lib", "--bins", "--test", "it", "--no-run"]
+COMPILE = ["cargo", "test", *BUILD, "--lib", "--bins", "--test", "it", "--test", "crash", "--no-run"]
 
 
-def cargo_test(*targets):
+def cargo_test(*targets, runner=()):
+    """`runner`: what the test binaries themselves are told."""
     return {
         "compile": COMPILE,
-        "run": ["cargo", "test", *BUILD, "--no-fail-fast", *targets],
+        "run": ["cargo", "test", *BUILD, "--no-fail-fast", *targets, *(["--", *runner] if runner else [])],
         "count": count_cargo,
     }
 
@@ -68,8 +69,11 @@ def suites():
     # The library's public items are documented: missing_docs is a warning in Cargo.toml, and denied with the others.
     yield "lint", {"run": ["cargo", "clippy", *BUILD, "--all-targets", "--", "-D", "warnings"], "count": count_code}
     yield "unit", cargo_test("--lib", "--bins")
-    # Each sandbox writes down its calls in JOURNALS. After `it` these are judged, so none of an older run may be left.
+    # Each sandbox writes down its calls in JOURNALS. After `it` and `crash` these are judged, so none of an older run may be
+    # left: `it` empties the folder, and `crash` adds to it.
     yield "it", {**cargo_test("--test", "it"), "empty": "*.jsonl"}
+    # One after another, since each uses all cores by itself; the tables of what died where are in their output.
+    yield "crash", cargo_test("--test", "crash", runner=["--nocapture", "--test-threads=1"])
     python = str(ROOT / ".run" / "tools" / "contract" / "bin" / "python")
     yield "sdks", {
         "compile": COMPILE,
@@ -116,8 +120,18 @@ def run(command, log, limit):
     return None if late else code, b"".join(output).decode(errors="replace")
 
 
+def named(output):
+    """What failed by its name: points of the crash matrix, tests of cargo, of unittest, of node."""
+    points = re.findall(r"^FAILED (?!\().+$", output, re.M)
+    blocks = re.findall(r"^failures:\n((?:    \S.*\n)+)", output, re.M)
+    tests = [line.strip() for block in blocks for line in block.splitlines()]
+    tests += re.findall(r"^(?:FAIL|ERROR): (\S+ \(.*\))", output, re.M)
+    tests += re.findall(r"^ *not ok \d+ - (.*)$", output, re.M)
+    return list(dict.fromkeys(points + tests))
+
+
 def run_suite(name, suite, budget):
-    """(passed, failed)"""
+    """(passed, failed, what to repeat at the very end)"""
     log = LOGS / f"{name}.log"
     log.unlink(missing_ok=True)
     problems = []
@@ -129,7 +143,7 @@ def run_suite(name, suite, budget):
         print(f"--- {name}: compiled in {time.monotonic() - started:.0f} s", flush=True)
         if code != 0:
             print(f"--- {name}: does not compile; its log is {log}", flush=True)
-            return 0, 1
+            return 0, 1, ["does not compile"]
     started = time.monotonic()
     code, output = run(suite["run"], log, 2 * budget)
     took = time.monotonic() - started
@@ -148,7 +162,7 @@ def run_suite(name, suite, budget):
         print(f"--- {name}: {problem}", flush=True)
     failed += len(problems)
     print(f"--- {name}: {passed} passed, {failed} failed in {took:.0f} s; its log is {log}", flush=True)
-    return passed, failed
+    return passed, failed, (named(output) + problems) if failed else []
 
 
 def main():
@@ -166,11 +180,17 @@ def main():
     for end in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, lambda number, frame: sys.exit(128 + number))
     total_passed = total_failed = 0
+    repeated = []
     for name, suite in chosen:
         print(f"--- {name}", flush=True)
-        passed, failed = run_suite(name, suite, budgets[name])
+        whole = os.environ.get("CRASH") == "all" and f"{name}-all" in budgets
+        passed, failed, what = run_suite(name, suite, budgets[f"{name}-all" if whole else name])
         total_passed += passed
         total_failed += failed
+        repeated += [f"--- {name}: {line}" for line in what]
+    # Once more, last of all: whoever keeps of a long output its beginning and its end only must find what failed.
+    for line in repeated:
+        print(line, flush=True)
     print(f"{total_passed} passed, {total_failed} failed", flush=True)
     return 0 if total_failed == 0 and total_passed > 0 else 1
 

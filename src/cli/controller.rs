@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use super::clients::Clients;
 use super::settings::StoreArgs;
 use super::{Failure, block_on, shutdown};
+use crate::controller::leadership::Leadership;
 use crate::controller::{self, Lease, Parts, Settings};
-use crate::domain::{PolicyTime, SystemClock};
+use crate::domain::{PolicyTime, SharedClock, SystemClock};
 use crate::listen;
 use crate::providers::Http;
 use crate::store::{Store, StoreOptions};
@@ -45,6 +46,16 @@ pub struct Args {
     /// time-outs. For tests: 1 is the real world.
     #[arg(long, env = "POLICY_TIME_SCALE", default_value_t = 1.0, value_name = "FACTOR")]
     policy_time_scale: f64,
+    /// Seconds that what is in hand may still take after SIGTERM, before it is given up and the lease handed over. Keep
+    /// it some seconds below the pod's terminationGracePeriodSeconds.
+    #[arg(
+        long,
+        env = "SHUTDOWN_GRACE",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u16).range(1..=600),
+        value_name = "SECONDS"
+    )]
+    shutdown_grace: u16,
 }
 
 /// Runs until SIGTERM or SIGINT, or until the lease is lost.
@@ -63,9 +74,15 @@ async fn start(args: Args) -> Result<(), Failure> {
     let store = connect(&uri).await?;
     let mut registry = metrics::registry("controller");
     let metrics = Arc::new(ControllerMetrics::new(&mut registry));
+    let clock: SharedClock = Arc::new(SystemClock);
+    let lead = if args.no_leader_election { Leadership::alone() } else { Leadership::unproven() };
     let counted = metrics.clone();
-    let http = Http::new().map_err(Failure::failed)?.with_hook(Arc::new(move |call| counted.provider_call(call)));
-    let (watches, requests) = clients().await?;
+    let (may, time) = (lead.clone(), clock.clone());
+    let http = Http::new()
+        .map_err(Failure::failed)?
+        .with_hook(Arc::new(move |call| counted.provider_call(call)))
+        .writing_while(Arc::new(move || may.holds(time.monotonic())));
+    let clients = Clients::new(&lead, &clock).await?;
     let readiness = Readiness::default();
     let ready = readiness.part("watches");
     let stop = CancellationToken::new();
@@ -78,21 +95,19 @@ async fn start(args: Args) -> Result<(), Failure> {
         concurrency: args.concurrency,
         policy,
         read_only: args.read_only,
-        clock: Arc::new(SystemClock),
+        clock: clock.clone(),
+        lead: lead.clone(),
+        grace: Duration::from_secs(args.shutdown_grace.into()),
     };
-    let parts = Parts { watches, requests: requests.clone(), store, http, metrics: metrics.clone(), ready };
+    let Clients { watches, requests, lease } = clients;
+    let parts = Parts { watches, requests, store, http, metrics: metrics.clone(), ready };
     let result = if args.no_leader_election {
         metrics.leads(true);
         controller::run(settings, parts, stop.clone()).await
     } else {
-        let lease = Lease {
-            namespace: args.lease_namespace.unwrap_or_else(|| requests.default_namespace().to_owned()),
-            identity: identity(),
-            duration: policy.scaled(Duration::from_secs(15)),
-            renew_before: policy.scaled(Duration::from_secs(5)),
-        };
-        controller::while_leading(requests, lease, metrics, stop.clone(), |stop| controller::run(settings, parts, stop))
-            .await
+        let terms = lease_terms(policy, args.lease_namespace.unwrap_or_else(|| lease.default_namespace().to_owned()));
+        let work = |stop| controller::run(settings, parts, stop);
+        controller::while_leading(lease, terms, lead, clock, metrics, stop.clone(), work).await
     };
     stop.cancel();
     let _ = admin.await;
@@ -105,17 +120,13 @@ async fn connect(uri: &SecretString) -> Result<Store, Failure> {
     Store::connect(uri, options).await.map_err(|e| Failure::Usage(e.to_string()))
 }
 
-/// Two clients from one configuration: a limit on reading would cut watches on which nothing happens. Neither repeats by
-/// itself: a repeated PUT answers with a conflict, and a slot would be held for minutes.
-async fn clients() -> Result<(Client, Client), Failure> {
-    let mut config = kube::Config::infer().await.map_err(|e| {
-        Failure::Usage(format!("no Kubernetes API server is configured ({e}): set KUBECONFIG, or run in a cluster"))
-    })?;
-    config.default_retry = false;
-    let watches = Client::try_from(config.clone()).map_err(Failure::failed)?;
-    config.read_timeout = Some(Duration::from_secs(30));
-    let requests = Client::try_from(config).map_err(Failure::failed)?;
-    Ok((watches, requests))
+/// The terms of the lease, in whole seconds, since that is what a Lease holds: good for 15 s, renewed 5 s before.
+fn lease_terms(policy: PolicyTime, namespace: String) -> Lease {
+    let seconds = |n| policy.scaled(Duration::from_secs(n)).as_secs();
+    let duration = seconds(15).max(2);
+    let renew_before = seconds(5).clamp(1, duration - 1);
+    let (duration, renew_before) = (Duration::from_secs(duration), Duration::from_secs(renew_before));
+    Lease { namespace, identity: identity(), duration, renew_before }
 }
 
 fn identity() -> String {

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Exit codes: 0, 1 failed, 2 wrong use or configuration.
 
+mod clients;
 pub mod controller;
 pub mod crds;
 pub mod plugin;
@@ -44,10 +45,14 @@ enum Command {
     Verify(plugin::VerifyArgs),
     /// Look at a line now, whatever its next retry time is.
     Retry(plugin::Line),
+    /// Give a line's burnt number back and let another be bought.
+    Replace(plugin::ReplaceArgs),
     /// Stop work on a line; its route stays as it is.
     Suspend(plugin::Line),
     /// Let work on a line go on.
     Resume(plugin::Line),
+    /// List the numbers that are kept for a company, paid for and without a line.
+    Retained(plugin::RetainedArgs),
 }
 
 /// Why a command ended without success.
@@ -68,9 +73,13 @@ impl Failure {
     }
 }
 
+/// A worker's stack. Without optimization the states of a pass that calls through many layers come near Tokio's 2 MiB.
+const STACK: usize = 8 * 1024 * 1024;
+
 /// Runs a command that needs the asynchronous runtime to its end.
 fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().thread_stack_size(STACK).build().map_err(Failure::failed)?;
     runtime.block_on(command).map_err(Failure::failed)
 }
 
@@ -102,8 +111,10 @@ pub fn main() -> ExitCode {
         Command::Revoke(args) => revoke::run(args),
         Command::Verify(args) => plugin::verify(args),
         Command::Retry(line) => plugin::retry(line),
+        Command::Replace(args) => plugin::replace(args),
         Command::Suspend(line) => plugin::suspend(line, true),
         Command::Resume(line) => plugin::suspend(line, false),
+        Command::Retained(args) => plugin::retained(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,14 +2,18 @@
 //!
 //! Decides where a run of spoken digits begins and ends, which numbers belong to something else ("10 minutes"), and
 //! whether a run is the code said once or several times, a piece of it, or neither. Never puts digits together across a
-//! word, and never guesses where a reading starts: a run that could be read from two places is `Broken`, since a code
-//! that was cut off at both ends would come out rotated.
+//! word, and never guesses: a run that could be read from two places is `Broken`, since a code that was cut off at both
+//! ends would come out rotated, and one whose last word may be a digit or not (`to`, `for`) is `Unsure`.
 
+use super::context::{anchored, bound, digits_hidden_beside, preposition};
 use super::tokens::{Gap, Kind, Token};
 use super::words::Word;
 
 /// How many digits the code has (Meta: `^[0-9]{6}$`).
 pub(super) const LENGTH: usize = 6;
+
+/// How many digits a phone number has: more than a code, and at most what E.164 allows.
+const PHONE_NUMBER: std::ops::RangeInclusive<usize> = LENGTH + 1..=15;
 
 /// How the digits were written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,12 +26,14 @@ pub(super) struct Script {
 
 /// What one run is.
 pub(super) enum Piece {
-    /// The code, said `times` times.
-    Complete { code: [u8; LENGTH], times: usize },
+    /// The code, said `times` times, 0 where that is no proof; whether its digits are grouped as somebody would say a code.
+    Complete { code: [u8; LENGTH], times: usize, even: bool },
     /// Fewer than six digits.
     Partial(Vec<u8>),
     /// More than six digits, or a start that can't be told.
     Broken(Vec<u8>),
+    /// It may end here or there.
+    Unsure(Vec<Vec<u8>>),
 }
 
 /// A run in its context.
@@ -42,12 +48,24 @@ pub(super) struct Run {
     pub script: Script,
 }
 
-struct Element {
-    digits: Vec<u8>,
-    gap: Gap,
-    weak: bool,
-    common: bool,
-    word: bool,
+/// One number of a run, of one digit or more.
+pub(super) struct Element {
+    pub digits: Vec<u8>,
+    pub gap: Gap,
+    /// A word that is only heard for a digit.
+    pub weak: bool,
+    /// Likewise, and common.
+    pub common: bool,
+    /// Written as a word.
+    pub word: bool,
+    /// `thirty four`: may be 34, or 30 and 4.
+    pub loose: bool,
+    /// Each digit was said by itself: `double five`, `fourfive`.
+    pub ones: bool,
+    /// Can't be what it seems: `thirty-eightthree`.
+    unclear: bool,
+    /// Its first token.
+    at: usize,
 }
 
 /// All runs of a text, without those that mean something else.
@@ -57,7 +75,17 @@ pub(super) fn runs(tokens: &[Token]) -> Vec<Run> {
     while i < tokens.len() {
         let (elements, next) = collect(tokens, i);
         if elements.is_empty() {
+            if tokens[i].word() == Some(Word::Unreadable) {
+                let script = Script { numerals: true, words: false };
+                found.push(Run { piece: Piece::Broken(Vec::new()), anchored: false, sure: false, script });
+            }
             i += 1;
+            continue;
+        }
+        // "call us at 1-800-555-0199": a phone number ends with its sentence, and is longer than a code
+        let sentence = elements.iter().skip(1).position(|e| e.gap == Gap::Strong).map_or(elements.len(), |n| n + 1);
+        if bound(tokens, i) && PHONE_NUMBER.contains(&joined(&elements[..sentence]).len()) {
+            i = elements.get(sentence).map_or(next, |e| e.at);
             continue;
         }
         found.extend(classify(elements, tokens, i, next));
@@ -87,185 +115,120 @@ fn collect(tokens: &[Token], start: usize) -> (Vec<Element>, usize) {
     (elements, end)
 }
 
-fn element(tokens: &[Token], i: usize, gap: Gap) -> Option<(Element, usize)> {
-    let made = |digits: Vec<u8>, weak, word, used| Some((Element { digits, gap, weak, common: false, word }, used));
+/// The number that begins at a token, and of how many tokens it is.
+pub(super) fn element(tokens: &[Token], i: usize, gap: Gap) -> Option<(Element, usize)> {
+    let plain = |digits: Vec<u8>, word| Element {
+        digits,
+        gap,
+        weak: false,
+        common: false,
+        word,
+        loose: false,
+        ones: false,
+        unclear: false,
+        at: i,
+    };
     let digit_at = |i: usize| match &tokens.get(i)?.kind {
         Kind::Number(digits) if digits.len() == 1 => Some((digits[0], false)),
         Kind::Word(Word::Digit(d) | Word::Weak(d) | Word::Common(d)) => Some((*d, true)),
         _ => None,
     };
-    match &tokens.get(i)?.kind {
-        Kind::Number(digits) => made(digits.clone(), false, false, 1),
-        Kind::Word(Word::Digit(d)) => made(vec![*d], false, true, 1),
-        Kind::Word(Word::Weak(d)) => made(vec![*d], true, true, 1),
-        Kind::Word(Word::Common(d)) => {
-            Some((Element { digits: vec![*d], gap, weak: true, common: true, word: true }, 1))
-        }
-        Kind::Word(Word::Teen(n)) => made(vec![n / 10, n % 10], false, true, 1),
+    Some(match &tokens.get(i)?.kind {
+        Kind::Number(digits) => (plain(digits.clone(), false), 1),
+        Kind::Glued(digits) => (Element { ones: true, ..plain(digits.clone(), true) }, 1),
+        Kind::Word(Word::Digit(d)) => (plain(vec![*d], true), 1),
+        Kind::Word(Word::Weak(d)) => (Element { weak: true, ..plain(vec![*d], true) }, 1),
+        Kind::Word(Word::Common(d)) => (Element { weak: true, common: true, ..plain(vec![*d], true) }, 1),
+        Kind::Word(Word::Teen(n)) => (plain(vec![n / 10, n % 10], true), 1),
         Kind::Word(Word::Tens(t)) => match tokens.get(i + 1) {
             // "twenty one" is 21; "twenty zero" can't be one number
             Some(Token { kind: Kind::Word(Word::Digit(d)), gap }) if *d > 0 && *gap <= Gap::Space => {
-                made(vec![*t, *d], false, true, 2)
+                (Element { loose: *gap == Gap::Space, ..plain(vec![*t, *d], true) }, 2)
             }
-            _ => made(vec![*t, 0], false, true, 1),
+            Some(Token { kind: Kind::Glued(_), gap }) if *gap <= Gap::Space => {
+                (Element { unclear: true, ..plain(vec![*t, 0], true) }, 1)
+            }
+            _ => (plain(vec![*t, 0], true), 1),
         },
         Kind::Word(Word::Times(n)) => {
             let (digit, word) = digit_at(i + 1)?;
-            made(vec![digit; usize::from(*n)], false, word, 2)
+            (Element { ones: true, ..plain(vec![digit; usize::from(*n)], word) }, 2)
         }
-        Kind::Word(_) => None,
-    }
+        Kind::Word(_) => return None,
+    })
 }
 
 fn classify(mut elements: Vec<Element>, tokens: &[Token], start: usize, end: usize) -> Option<Run> {
-    let before = start.checked_sub(1).and_then(|i| tokens[i].word());
-    let after = tokens.get(end);
-    let follows = after.filter(|t| t.gap < Gap::Strong).and_then(Token::word);
-    let set_off_after = after.is_none_or(|t| t.gap >= Gap::Comma);
     let start_gap = tokens[start].gap;
-    let (mut anchored, mut broken) = (anchored(tokens, start), false);
-    if before == Some(Word::BindsAll) && start_gap < Gap::Strong {
-        return None;
-    }
-    if before == Some(Word::BindsOne) && start_gap < Gap::Strong {
+    let before = start.checked_sub(1).and_then(|i| tokens[i].word()).filter(|_| start_gap < Gap::Strong);
+    let after = tokens.get(end).filter(|t| t.gap < Gap::Strong);
+    let follows = after.and_then(Token::word);
+    let mut end_gap = tokens.get(end).map_or(Gap::Strong, |t| t.gap);
+    let mut anchored = anchored(tokens, start);
+    let mut broken = false;
+    if before == Some(Word::BindsOne) {
+        // "press 1. 123456": but without a pause nobody can tell where the one number ends
         elements.remove(0);
+        broken = elements.first().is_some_and(|e| e.gap < Gap::Strong);
         anchored = false;
     }
-    match follows {
-        // "valid for 10 minutes", "press one for", "one of three": that number counts something
-        Some(Word::Unit) => {
-            elements.pop();
-        }
-        Some(Word::Scale) => broken = true,
-        _ => {}
+    // "valid for 10 minutes", "press one for", "one of three": that number counts something
+    if follows == Some(Word::Unit)
+        && let Some(counted) = elements.pop()
+    {
+        end_gap = counted.gap;
     }
+    let unreadable = digits_hidden_beside(tokens, start, end) || elements.iter().any(|e| e.unclear);
+    broken |= unreadable || follows == Some(Word::Scale);
     // `to` or `for` at an edge is a digit only where it can't be the preposition: right after the announcement, and right
     // before a pause.
+    let mut whole = None;
     if !anchored && start_gap < Gap::Comma && elements.first().is_some_and(|e| e.common) {
+        whole = Some(joined(&elements)).filter(|digits| digits.len() == LENGTH);
         elements.remove(0);
         broken |= elements.first().is_some_and(|e| e.common && e.gap < Gap::Comma);
     }
-    if !set_off_after && elements.last().is_some_and(|e| e.common) {
-        let set_off = elements.pop().is_some_and(|e| e.gap >= Gap::Comma);
-        broken |= !set_off && elements.last().is_some_and(|e| e.common);
+    if end_gap < Gap::Comma
+        && elements.last().is_some_and(|e| e.common)
+        && (preposition(tokens, end, elements.last()) || opens_sentence(&elements))
+        && let Some(word) = elements.pop()
+    {
+        end_gap = word.gap;
     }
+    // "... zero to\nhear": lines end anywhere
+    let wrapped =
+        tokens.get(end).and_then(Token::word) == Some(Word::Asks) && elements.last().is_some_and(|e| e.common);
+    let doubted = elements.iter().rev().take_while(|e| e.weak && (end_gap < Gap::Comma || wrapped)).count();
     let sure = elements.iter().filter(|e| !e.weak).count();
-    if elements.len() < 4 && (sure == 0 || sure < 2 && !anchored && elements.iter().all(|e| e.digits.len() < 3)) {
+    let few = sure < 2 && !anchored && !unreadable && elements.iter().all(|e| e.digits.len() < 3);
+    if elements.len() < 4 && (sure == 0 || few) {
         return None; // a single number, or prepositions, somewhere in the text
     }
     // Four words in a row that are heard for digits are evidence; "to too for ate" alone announces nothing.
     let doubtful = sure == 0 && elements.iter().filter(|e| !e.common).count() < 3;
     anchored &= !doubtful;
     let script = Script { numerals: elements.iter().any(|e| !e.word), words: elements.iter().any(|e| e.word) };
-    if broken {
-        return Some(Run { piece: Piece::Broken(joined(&elements)), anchored, sure: sure > 0, script });
-    }
-    let (piece, anchored) = read(&elements, anchored);
+    let (piece, anchored) = if broken {
+        (Piece::Broken(joined(&elements)), anchored)
+    } else if let Some(whole) = whole {
+        (Piece::Unsure(vec![joined(&elements), whole]), anchored)
+    } else if doubted > 0 {
+        let ends = elements.len() - doubted..=elements.len();
+        (Piece::Unsure(ends.map(|end| joined(&elements[..end])).collect()), anchored)
+    } else {
+        super::readings::read(&elements, anchored)
+    };
     Some(Run { piece, anchored, sure: sure > 0, script })
 }
 
-/// Whether the token at `start` begins a reading: "code is ...", "code: ...", "again, ...".
-fn anchored(tokens: &[Token], start: usize) -> bool {
-    let mut linked = false;
-    for (distance, token) in tokens[..start].iter().rev().enumerate() {
-        match token.word() {
-            Some(Word::Announces | Word::Repeats) => return true,
-            Some(Word::Links | Word::Filler) => linked |= token.word() == Some(Word::Links),
-            // "your code for Atlas is": other words may stand between the announcement and `is`
-            Some(Word::Other | Word::Weak(_) | Word::Common(_) | Word::BindsOne | Word::Unit)
-                if linked && distance < 8 => {}
-            _ => return false,
-        }
-        if tokens[start - distance - 1].gap == Gap::Strong && linked {
-            return false;
-        }
-    }
-    false
+/// Whether the last word stands after a full stop, as none stands between the others: "123456. For help".
+fn opens_sentence(elements: &[Element]) -> bool {
+    let [_, between @ .., last] = elements else { return false };
+    let preposition = last.digits[..] != [0]; // not "oh"
+    preposition && last.gap == Gap::Strong && (between.is_empty() || between.iter().any(|e| e.gap < Gap::Strong))
 }
 
-fn joined(elements: &[Element]) -> Vec<u8> {
+/// All digits of the elements.
+pub(super) fn joined(elements: &[Element]) -> Vec<u8> {
     elements.iter().flat_map(|e| e.digits.iter().copied()).collect()
-}
-
-fn code(digits: &[u8]) -> Option<[u8; LENGTH]> {
-    digits.try_into().ok()
-}
-
-fn read(elements: &[Element], anchored: bool) -> (Piece, bool) {
-    let all = joined(elements);
-    if all.len() < LENGTH {
-        return (Piece::Partial(all), anchored);
-    }
-    let sentences = elements.iter().skip(1).filter(|e| e.gap == Gap::Strong).count();
-    if all.len() == LENGTH {
-        // "4 5 6. 1 2 3." may be the end of one reading and the start of the next
-        let split = sentences > 0 && sentences + 1 < elements.len();
-        return match code(&all) {
-            Some(code) if !split => (Piece::Complete { code, times: 1 }, anchored),
-            _ => (Piece::Broken(all), anchored),
-        };
-    }
-    for level in [Gap::Strong, Gap::Comma] {
-        if let Some((code, times, whole_first)) = split(elements, level, anchored) {
-            // a comma may as well stand inside a reading: with a piece beside one reading it proves nothing
-            if level == Gap::Comma && times < 2 {
-                break;
-            }
-            let sure = times >= 2 && (level == Gap::Strong || whole_first);
-            return (Piece::Complete { code, times }, anchored || sure);
-        }
-    }
-    // No pause tells where a reading ends: only whole repeats from a known start, said in the same rhythm, are read.
-    let known_start = anchored || all.len() == 3 * LENGTH;
-    let repeats = all.len().is_multiple_of(LENGTH) && all.chunks(LENGTH).all(|c| *c == all[..LENGTH]);
-    match code(&all[..LENGTH]) {
-        Some(code) if known_start && repeats && same_rhythm(elements) => {
-            (Piece::Complete { code, times: all.len() / LENGTH }, anchored)
-        }
-        _ => (Piece::Broken(all), anchored),
-    }
-}
-
-/// Whether each six digits are set off from each other as the first six are, and no sentence ends inside them: a full
-/// stop is rather the end of a reading, so that six digits around it are the end of one and the start of the next.
-fn same_rhythm(elements: &[Element]) -> bool {
-    let mut gaps = Vec::new();
-    for element in elements {
-        gaps.push(element.gap);
-        gaps.extend(std::iter::repeat_n(Gap::Tight, element.digits.len() - 1));
-    }
-    let all_stops = gaps[1..].iter().all(|g| *g == Gap::Strong);
-    gaps.chunks(LENGTH).all(|c| {
-        let same = c[1..].iter().zip(&gaps[1..LENGTH]).all(|(a, b)| (*a >= Gap::Comma) == (*b >= Gap::Comma));
-        same && (all_stops || !c[1..].contains(&Gap::Strong))
-    })
-}
-
-/// Reads a run whose readings are set off by gaps of at least `level`: all equal, the first may lack its beginning and
-/// the last its end. Answers code, number of whole readings, and whether the first one is whole.
-fn split(elements: &[Element], level: Gap, anchored: bool) -> Option<([u8; LENGTH], usize, bool)> {
-    let mut pieces: Vec<Vec<u8>> = Vec::new();
-    let mut before_whole = false;
-    for element in elements {
-        let whole = level == Gap::Comma && element.digits.len() == LENGTH; // written as one number
-        match pieces.last_mut() {
-            Some(piece) if element.gap < level && !whole && !before_whole => piece.extend(&element.digits),
-            _ => pieces.push(element.digits.clone()),
-        }
-        before_whole = whole;
-    }
-    let code = code(pieces.iter().find(|p| p.len() == LENGTH)?)?;
-    let last = pieces.len() - 1;
-    let fits = |(i, piece): (usize, &Vec<u8>)| {
-        piece[..] == code
-            || i == 0
-                && i < last
-                && piece.len() < LENGTH
-                && if anchored { code.starts_with(piece) } else { code.ends_with(piece) }
-            || i > 0 && i == last && piece.len() < LENGTH && code.starts_with(piece)
-    };
-    if last == 0 || !pieces.iter().enumerate().all(fits) {
-        return None;
-    }
-    Some((code, pieces.iter().filter(|p| p.len() == LENGTH).count(), pieces[0].len() == LENGTH))
 }

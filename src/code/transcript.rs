@@ -20,7 +20,7 @@ pub enum Reading {
         /// The six digits.
         code: OtpCode,
         /// How the transcript wrote them.
-        source: Form,
+        form: Form,
     },
     /// No code can be told, and why.
     None(Refusal),
@@ -38,7 +38,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// For the timeline: `digits`, `words`, `digits and words`.
+    /// For the log: `digits`, `words`, `digits and words`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Digits => "digits",
@@ -59,6 +59,9 @@ impl Form {
 /// Why no code was read. Holds no digits, so it may be logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// The text is longer than any call of ours.
+    #[error("the transcript is longer than a call of two minutes can be")]
+    TooLong,
     /// Nothing in the text is a sequence of digits.
     #[error("no digits were heard")]
     NoDigits,
@@ -76,15 +79,23 @@ pub enum Refusal {
     NotAnnounced,
 }
 
-/// Reads a transcript.
+/// The longest transcript that is read, in bytes. A recording lasts at most two minutes: some 400 words, 2,500 bytes, and
+/// what speech-to-text makes up over silence several times as much. A longer text is refused whole: what would be cut
+/// off may contradict the rest.
+pub const LONGEST: usize = 16 * 1024;
+
+/// Reads a transcript, in time that grows with its length and no faster.
 pub fn read(text: &str) -> Reading {
+    if text.len() > LONGEST {
+        return Reading::None(Refusal::TooLong);
+    }
     let tokens = tokens(text);
     let runs = runs(&tokens);
     match decide(&tokens, &runs) {
         Ok((digits, script)) => {
             let text: String = digits.iter().map(|d| char::from(b'0' + d)).collect();
             match OtpCode::parse(&text) {
-                Ok(code) => Reading::Code { code, source: Form::of(script) },
+                Ok(code) => Reading::Code { code, form: Form::of(script) },
                 Err(_) => Reading::None(Refusal::NoDigits), // six digits always parse
             }
         }
@@ -94,35 +105,53 @@ pub fn read(text: &str) -> Reading {
 
 fn decide(tokens: &[Token], runs: &[Run]) -> Result<([u8; LENGTH], Script), Refusal> {
     let mut whole = runs.iter().filter_map(|run| match run.piece {
-        Piece::Complete { code, times } => Some((code, times, run.anchored, run.script)),
+        Piece::Complete { code, times, even } => Some((code, times, even, run)),
         _ => None,
     });
-    let Some((code, mut times, mut anchored, script)) = whole.next() else {
+    let Some((code, mut times, mut even, first)) = whole.next() else {
         return Err(match runs {
-            [] => Refusal::NoDigits,
+            _ if runs.iter().all(|r| matches!(&r.piece, Piece::Broken(digits) if digits.is_empty())) => {
+                Refusal::NoDigits
+            }
             _ if runs.iter().any(|r| matches!(r.piece, Piece::Broken(_))) => Refusal::TooManyDigits,
+            _ if runs
+                .iter()
+                .any(|r| matches!(&r.piece, Piece::Unsure(ends) if ends.iter().any(|e| e.len() >= LENGTH))) =>
+            {
+                Refusal::Ambiguous
+            }
             _ => Refusal::TooFewDigits,
         });
     };
-    for (other, more, also_anchored, _) in whole {
+    let mut anchored = first.anchored;
+    for (other, more, also_even, run) in whole {
         if other != code {
             return Err(Refusal::Ambiguous);
         }
         times += more;
-        anchored |= also_anchored;
+        even |= also_even;
+        anchored |= run.anchored;
     }
     for run in runs {
+        let part = |digits: &Vec<u8>| {
+            code.starts_with(digits) || code.ends_with(digits) && (!run.anchored || digits.len() >= 3)
+        };
         let fits = match &run.piece {
             Piece::Complete { .. } => true,
-            Piece::Partial(digits) if run.anchored => {
-                code.starts_with(digits) || digits.len() >= 3 && code.ends_with(digits)
-            }
-            Piece::Partial(digits) => code.starts_with(digits) || code.ends_with(digits),
-            Piece::Broken(digits) => times >= 2 && anchored && repeats(&code, digits),
+            Piece::Partial(digits) => part(digits),
+            Piece::Unsure(ends) => match ends.iter().find(|digits| digits.len() == LENGTH) {
+                Some(whole) => whole[..] == code,
+                None => ends.iter().any(part),
+            },
+            Piece::Broken(digits) => times >= 2 && anchored && !digits.is_empty() && repeats(&code, digits),
         };
         if !fits {
             return Err(Refusal::Ambiguous);
         }
+    }
+    // Six digits in uneven groups may have lost one and made up another: a second reading must say the same.
+    if !even && times < 2 {
+        return Err(Refusal::Ambiguous);
     }
     // Without an announcement, a text is trusted only when it holds nothing but this one run.
     let bare = || {
@@ -130,7 +159,7 @@ fn decide(tokens: &[Token], runs: &[Run]) -> Result<([u8; LENGTH], Script), Refu
             && runs[0].sure
             && tokens[..tokens.len() - 1].iter().all(|t| !matches!(t.word(), Some(w) if speaks(w)))
     };
-    if anchored || bare() { Ok((code, script)) } else { Err(Refusal::NotAnnounced) }
+    if anchored || bare() { Ok((code, first.script)) } else { Err(Refusal::NotAnnounced) }
 }
 
 fn speaks(word: Word) -> bool {
@@ -142,6 +171,12 @@ fn repeats(code: &[u8; LENGTH], digits: &[u8]) -> bool {
     (0..LENGTH).any(|skip| digits.iter().enumerate().all(|(i, d)| *d == code[(i + skip) % LENGTH]))
 }
 
+#[cfg(test)]
+#[path = "transcript_forms.rs"]
+mod forms;
+#[cfg(test)]
+#[path = "transcript_properties.rs"]
+mod properties;
 #[cfg(test)]
 #[path = "transcript_tests.rs"]
 mod tests;

@@ -1,175 +1,46 @@
+//! The table of forms, and a hundred thousand transcripts made up from seeds.
+
+use super::forms::{Origin, READ, REFUSED};
 use super::*;
 use crate::code::noise;
 
 fn form(text: &str) -> Result<(String, Form), Refusal> {
     match read(text) {
-        Reading::Code { code, source } => Ok((code.expose().to_owned(), source)),
+        Reading::Code { code, form } => Ok((code.expose().to_owned(), form)),
         Reading::None(refusal) => Err(refusal),
     }
 }
 
-/// Where a form comes from. Meta documents no wording; two are quoted in public reports, the rest is made up.
-#[derive(Clone, Copy)]
-enum Origin {
-    Reported,
-    Invented,
-}
-use Form::{Digits, Mixed, Words};
-use Origin::{Invented, Reported};
-
-/// All of these say 123456.
-const READ: &[(Origin, &str, Form)] = &[
-    // as public reports quote them
-    (Reported, "Verification code is 123456", Digits),
-    (Reported, "Verification code is 123456. Verification code is 123456. Verification code is 123456.", Digits),
-    (Reported, "WhatsApp code 123-456", Digits),
-    // one reading
-    (Invented, "123456", Digits),
-    (Invented, "123-456", Digits),
-    (Invented, "123 456", Digits),
-    (Invented, "1 2 3 4 5 6", Digits),
-    (Invented, "1-2-3-4-5-6", Digits),
-    (Invented, "1, 2, 3, 4, 5, 6.", Digits),
-    (Invented, "1. 2. 3. 4. 5. 6.", Digits),
-    (Invented, "123,456", Digits),
-    (Invented, "12 34 56", Digits),
-    (Invented, "one two three four five six", Words),
-    (Invented, "One, two, three, four, five, six.", Words),
-    (Invented, "ONE TWO THREE FOUR FIVE SIX", Words),
-    (Invented, "one-two-three-four-five-six", Words),
-    (Invented, "twelve thirty-four fifty-six", Words),
-    (Invented, "Your code is one 2 three 4 five 6.", Mixed),
-    (Invented, "Your code is: 123456.", Digits),
-    (Invented, "Your code: 123456", Digits),
-    (Invented, "The code is\n123456", Digits),
-    (Invented, "Your verification code. 123456.", Digits),
-    (Invented, "Your six digit code is 123456.", Digits),
-    (Invented, "Your 6-digit code is 123456.", Digits),
-    (Invented, "Your one-time password is 123456.", Digits),
-    (Invented, "Your WhatsApp Business code for Atlas Logistics is 1 2 3 4 5 6.", Digits),
-    (Invented, "code is one two three, dash, four five six", Words),
-    (Invented, "code is one two three uh four five and six", Words),
-    (Invented, "your code is 1 2 3, 4 5 6", Digits),
-    (Invented, "your code is 123 – 456", Digits),
-    // words heard for others
-    (Invented, "verification code is one to three four five six", Words),
-    (Invented, "verification code is one too three for five six", Words),
-    (Invented, "verification code is won two tree four fife sex", Words),
-    (Invented, "verification code is 1 to 3 for 5 6", Mixed),
-    (Invented, "your verification coat is one two three four five six", Words),
-    (Invented, "your verification code his one two three four five six", Words),
-    (Invented, "code is won to tree for fife sex", Words),
-    (Invented, "quote is one two three four five sicks.", Words),
-    (Invented, "code is oneself, I mean code is 1 2 3 4 5 6", Digits),
-    (Invented, "verification code is, one two three four five six, thank you", Words),
-    (Invented, "Your OTP is 123456", Digits),
-    (Invented, "Your WhatsApp Business verification code is 12-34-56", Digits),
-    (Invented, "WhatsApp verification code 1 2 3 4 5 6", Digits),
-    (Invented, "The code was 123456", Digits),
-    (Invented, "[music] your code is \"123456\"", Digits),
-    // said again
-    (Invented, "123456 123456 123456", Digits),
-    (Invented, "123456. 123456. 123456.", Digits),
-    (Invented, "123-456. 123-456.", Digits),
-    (Invented, "1 2 3 4 5 6. 1 2 3 4 5 6. 1 2 3 4 5 6.", Digits),
-    (Invented, "1 2 3 4 5 6, 1 2 3 4 5 6, 1 2 3 4 5 6", Digits),
-    (Invented, "1 2 3 4 5 6 1 2 3 4 5 6 1 2 3 4 5 6", Digits),
-    (Invented, "code is 1 2 3 4 5 6 1 2 3 4 5 6", Digits),
-    (Invented, "one two three four five six. one two three four five six.", Words),
-    (Invented, "Your code is 123456. Again, 1 2 3 4 5 6.", Digits),
-    (Invented, "Your code is 123456. I repeat, one two three four five six.", Digits),
-    (Invented, "Your code is 123456, once again your code is 123-456. Goodbye.", Digits),
-    (Invented, "Again 1 2 3 4 5 6.", Digits),
-    (Invented, "Your code is 123-456, your code is 123-456, your code is 123-456", Digits),
-    (Invented, "code is 1 2 3 4 5 6 code is 1 2 3 4 5 6 code is 1 2 3 4 5 6", Digits),
-    (Invented, "code is one two three four five six again one two three four five six", Words),
-    // cut off
-    (Invented, "456. Verification code is 123456.", Digits),
-    (Invented, "4 5 6. 1 2 3 4 5 6. 1 2 3 4 5 6.", Digits),
-    (Invented, "six. Your code is one two three four five six. Your code is one two three four five six.", Words),
-    (Invented, "code is 4 5 6. Verification code is 123456", Digits),
-    (Invented, "tion code is 123456. Verification code is 123456.", Digits),
-    (Invented, "Verification code is 123456. Verification code is 123", Digits),
-    (Invented, "Verification code is 123456. Verification co", Digits),
-    (Invented, "Verification code is 1 2 banana 4 5 6. Verification code is 1 2 3 4 5 6.", Digits),
-    // other numbers
-    (Invented, "For English press 1. Your code is 123456.", Digits),
-    (Invented, "For English press one. Your code is one two three four five six.", Words),
-    (Invented, "Your code is 123456. It expires in 10 minutes.", Digits),
-    (Invented, "Your code is 123456. It is valid for ten minutes.", Digits),
-    (Invented, "This message is repeated 3 times. Your code is 123456.", Digits),
-    (Invented, "Your code is 123456. For help call +1 650 555 0100.", Digits),
-    (Invented, "This call is 1 of 3. Your code is 123456.", Digits),
-    (Invented, "It is 10:30. Your code is 123456. We are here 24/7.", Digits),
-    (Invented, "Your code is 123456. Do not share it with any one.", Digits),
-    (Invented, "Your code is 123456. To hear it again, press 1.", Digits),
-    (Invented, "Your code is 1 2 3 4 5 6 for your business account.", Digits),
-    (Invented, "This is the 3rd call. Your code is 123456.", Digits),
-];
-
-/// None of these may be read. What they hide is 123456 or nothing.
-const REFUSED: &[(&str, Refusal)] = &[
-    ("", Refusal::NoDigits),
-    ("   \n", Refusal::NoDigits),
-    ("Hello? Hello?", Refusal::NoDigits),
-    ("Sorry, an application error has occurred. Goodbye.", Refusal::NoDigits),
-    ("for to", Refusal::NoDigits),
-    ("to too for ate oh won", Refusal::NotAnnounced),
-    ("Your code is for to oh for to for", Refusal::NotAnnounced),
-    ("ate fife to sven free tree. code is 857736", Refusal::Ambiguous),
-    ("Your code is", Refusal::NoDigits),
-    ("Your code expires in 10 minutes", Refusal::NoDigits),
-    ("١٢٣٤٥٦", Refusal::NoDigits),
-    ("Votre code est un deux trois quatre cinq six", Refusal::NoDigits),
-    ("Call +212 612 345 678", Refusal::NoDigits),
-    ("code is a1b2c3", Refusal::NoDigits),
-    ("code is 12:34:56", Refusal::NoDigits),
-    ("code is 1 2 3 4 5", Refusal::TooFewDigits),
-    ("code is 1 2 3", Refusal::TooFewDigits),
-    ("Your code is 1 2 3 banana 4 5 6", Refusal::TooFewDigits),
-    ("4 5 6. Your code is 1 2 3", Refusal::TooFewDigits),
-    ("code is 1 2 3 4 5 to your phone", Refusal::TooFewDigits),
-    ("code is 1 2 3 4 5 6 minutes", Refusal::TooFewDigits),
-    ("code is 1 2 3 4 5 6 7", Refusal::TooManyDigits),
-    ("code is 1234567", Refusal::TooManyDigits),
-    ("code is one two three four five six hundred", Refusal::TooManyDigits),
-    ("code is 1 2 3 4 6 1 2 3 4 5 6", Refusal::TooManyDigits),
-    ("code is 1 1 1 1 2 1 1 1 1 1 2", Refusal::TooManyDigits), // 111112 with one 1 lost: read greedily, 111121
-    ("3 4 5 6 1 2 3 4 5 6 1 2", Refusal::TooManyDigits),       // cut at both ends: read greedily, 345612
-    ("4 5 6. 1 2 3", Refusal::TooManyDigits),                  // likewise, 456123
-    ("code is 4 5 6. 1 2 3", Refusal::TooManyDigits),
-    ("code is 12345678", Refusal::TooManyDigits),
-    ("code is 123 456 7", Refusal::TooManyDigits),
-    ("code is one two three four five six seven eight", Refusal::TooManyDigits),
-    ("code is 123456. code is 123457.", Refusal::Ambiguous),
-    ("code is 123456. code is 654321. code is 123456.", Refusal::Ambiguous),
-    ("1 2 3 4 5 7. code is 123456", Refusal::Ambiguous),
-    ("123456. 123457. 123456.", Refusal::TooManyDigits),
-    ("code is 123456. Again, 123456. Again, 124356.", Refusal::Ambiguous),
-    ("code is 123456. code is 1 2 4", Refusal::Ambiguous),
-    ("code is 123456. code is 1 2 3 3 4 5 6", Refusal::Ambiguous),
-    ("Your ticket number is 123456. Your code is 654321.", Refusal::Ambiguous),
-    ("We are at house 123456 here", Refusal::NotAnnounced),
-    ("Hello 123456", Refusal::NotAnnounced),
-    ("banana 4 5 6 1 2 3 banana", Refusal::NotAnnounced),
-    ("1 2 3 banana 4 5 6 1 2 3 banana 4 5 6 1 2 3 banana 4 5 6", Refusal::NotAnnounced),
-];
-
 #[test]
 fn forms_that_are_read() {
-    let mut reported = 0;
-    for (origin, text, want) in READ {
-        assert!(form(text) == Ok(("123456".into(), *want)), "{text}: {:?}", form(text));
-        reported += usize::from(matches!(origin, Reported));
-    }
-    assert!(READ.len() + REFUSED.len() >= 120 && reported == 3);
+    let wrong: Vec<_> = READ
+        .iter()
+        .filter(|(_, text, want)| form(text) != Ok(("123456".into(), *want)))
+        .map(|(_, text, want)| format!("{text:?}: {:?} instead of {want:?}", form(text)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn forms_that_are_refused() {
-    for (text, want) in REFUSED {
-        assert_eq!(form(text).map(|(code, _)| code), Err(*want), "{text}");
-    }
+    let wrong: Vec<_> = REFUSED
+        .iter()
+        .filter(|(_, text, want)| form(text) != Err(*want))
+        .map(|(_, text, want)| format!("{text:?}: {:?} instead of {want:?}", form(text)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// How much of the table was seen anywhere; docs/reader.md says so.
+#[test]
+fn forms_name_their_origin() {
+    let origins: Vec<Origin> = READ.iter().map(|r| r.0).chain(REFUSED.iter().map(|r| r.0)).collect();
+    let count = |is: fn(&Origin) -> bool| origins.iter().filter(|o| is(o)).count();
+    let (reported, seen) = (count(|o| matches!(o, Origin::Reported(_))), count(|o| matches!(o, Origin::Seen(_))));
+    println!("{} forms: {reported} reported, {seen} seen elsewhere", origins.len());
+    let page = include_str!("../../docs/reader.md");
+    let said = format!("{} forms: {reported} of WhatsApp's own wording, {seen} seen in other calls", origins.len());
+    assert!(origins.len() >= 120 && page.contains(&said), "docs/reader.md must say: {said}");
 }
 
 #[test]
@@ -192,49 +63,59 @@ fn other_codes() {
     }
 }
 
-/// Half of the seeds are clean: at least 99 % of those are read. Not one of all may be read wrongly.
-#[test]
-fn noisy_transcripts_are_never_read_wrongly() {
-    let seeds: u64 = std::env::var("TRANSCRIPT_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(10_000);
-    let (mut clean_read, mut noisy_read) = (0, 0);
-    for seed in 0..seeds {
+#[derive(Default)]
+struct Tally {
+    clean: u64,
+    noisy: u64,
+    wrong: Vec<String>,
+}
+
+fn tally(seeds: std::ops::Range<u64>) -> Tally {
+    let show = std::env::var_os("TRANSCRIPT_SHOW").is_some();
+    let mut tally = Tally::default();
+    for seed in seeds {
         let made = noise::transcript(seed);
         match form(&made.text) {
-            Ok((code, _)) => {
-                assert_eq!(code, made.code, "seed {seed}: {}", made.text);
-                if seed % 2 == 0 { clean_read += 1 } else { noisy_read += 1 }
+            Ok((code, _)) if code != made.code => {
+                tally.wrong.push(format!("seed {seed}: {code} for {}: {:?}", made.code, made.text));
             }
-            Err(refusal) if seed % 2 == 0 && std::env::var_os("TRANSCRIPT_SHOW").is_some() => {
-                println!("{refusal:?} {} | {}", made.code, made.text);
-            }
+            Ok(_) if seed % 2 == 0 => tally.clean += 1,
+            Ok(_) => tally.noisy += 1,
+            Err(refusal) if seed % 2 == 0 && show => println!("{refusal:?} {} | {}", made.code, made.text),
             Err(_) => {}
         }
     }
-    let half = seeds / 2;
-    println!("read: {clean_read} of {half} clean, {noisy_read} of {half} noisy");
-    assert!(clean_read * 100 >= half * 99, "only {clean_read} of {half} clean transcripts were read");
-    assert!(noisy_read * 100 >= half * 30, "only {noisy_read} of {half} noisy transcripts were read");
+    tally
 }
 
-/// Whatever bytes a provider sends: an answer, in time that grows with the length.
+/// Half of the seeds are clean: at least 99 % of those are read. Not one of all may be read wrongly. `TRANSCRIPT_FROM` and
+/// `TRANSCRIPT_SEEDS` choose other seeds, `TRANSCRIPT_SHOW` prints clean ones that are refused.
 #[test]
-fn any_text_gets_an_answer() {
-    use rand::{RngExt, SeedableRng};
-    let mut rng = rand::rngs::StdRng::seed_from_u64(7);
-    let alphabet: Vec<char> = "0123456789 .,:-+/%$\n'’éß١一\u{202a}\u{0}abcde".chars().collect();
-    for _ in 0..3_000 {
-        let length = rng.random_range(0..60);
-        let text: String = (0..length).map(|_| alphabet[rng.random_range(0..alphabet.len())]).collect();
-        let _ = read(&text);
-    }
-    for long in ["1 ", "double ", "for ", "code is 1 ", "is ", "uh 1 ", "."] {
-        assert!(matches!(read(&long.repeat(20_000)), Reading::None(_)), "{long}");
-    }
+fn noisy_transcripts_are_never_read_wrongly() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|s| s.parse::<u64>().ok());
+    let (from, seeds) = (number("TRANSCRIPT_FROM").unwrap_or(0), number("TRANSCRIPT_SEEDS").unwrap_or(100_000));
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64).min(8);
+    let mut all = Tally::default();
+    std::thread::scope(|scope| {
+        let part = |n: u64| from + seeds * n / threads;
+        let parts: Vec<_> = (0..threads).map(|n| scope.spawn(move || tally(part(n)..part(n + 1)))).collect();
+        for part in parts {
+            let part = part.join().unwrap();
+            (all.clean, all.noisy) = (all.clean + part.clean, all.noisy + part.noisy);
+            all.wrong.extend(part.wrong);
+        }
+    });
+    let (half, Tally { clean, noisy, wrong }) = (seeds / 2, all);
+    println!("read: {clean} of {half} clean, {noisy} of {half} noisy; {} wrongly", wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong[..wrong.len().min(20)].join("\n"));
+    assert!(clean * 100 >= half * 99, "only {clean} of {half} clean transcripts were read");
+    // The noise is heavy: a reader that took undamaged transcripts only would read fewer.
+    assert!(noisy * 100 >= half * 20, "only {noisy} of {half} noisy transcripts were read");
 }
 
 #[test]
 fn refusals_hold_no_digits() {
-    for (text, _) in REFUSED {
+    for (_, text, _) in REFUSED {
         let Reading::None(refusal) = read(text) else { panic!("{text}") };
         assert!(!format!("{refusal:?} {refusal}").contains(|c: char| c.is_ascii_digit()));
     }

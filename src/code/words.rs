@@ -1,7 +1,8 @@
 //! What single English words mean to the reader of a transcript.
 //!
 //! Decides which words are digits, which are commonly heard instead of digits, which announce a code, and which bind a
-//! number to something else ("10 minutes", "press 1"). A word that is not listed means nothing and ends a run of digits.
+//! number to something else ("10 minutes", "press 1"). A word that is not listed means nothing and ends a run of digits;
+//! where it looks like number words grown together it is taken apart, or known to hide digits.
 //! Never add a word here that is ordinary English and also a digit without making it weak: `to` is a 2 only among digits.
 
 /// The meaning of one lower-case word.
@@ -33,8 +34,20 @@ pub(super) enum Word {
     Scale,
     /// Before a number: that one number means something else. `press`.
     BindsOne,
-    /// Before a number: all of it means something else. `phone`.
+    /// Before a phone number. `call`.
     BindsAll,
+    /// Before a number of another kind, which may be as long as a code. `ticket`.
+    Names,
+    /// The start of a phone number: `+1`.
+    Dialled,
+    /// As `Garbled`, with so many digits that it may be a reading.
+    Unreadable,
+    /// Holds digits that can't be told: digits beside it, without a pause, are not all of the digits.
+    Garbled,
+    /// What a preposition may stand before: `your`.
+    Object,
+    /// After which `to` or `for` is a preposition for certain: `help`, `hear`.
+    Asks,
     /// Anything else.
     Other,
 }
@@ -101,10 +114,81 @@ pub(super) fn meaning(word: &str) -> Word {
         "press" | "option" | "key" | "than" | "no" | "any" | "this" | "every" | "each" | "in" | "within" | "after" => {
             Word::BindsOne
         }
-        "phone" | "call" | "calling" | "dial" | "from" | "contact" | "extension" | "ext" | "ticket" | "reference"
-        | "order" | "case" | "telephone" | "reach" | "ref" | "amount" | "balance" | "postcode" | "zip" => {
-            Word::BindsAll
-        }
+        "phone" | "call" | "dial" | "from" | "contact" | "extension" | "ext" | "telephone" | "reach" => Word::BindsAll,
+        "ticket" | "reference" | "order" | "case" | "ref" | "amount" | "balance" | "postcode" | "zip" => Word::Names,
+        "your" | "whatsapp" | "business" | "account" | "verify" | "verifying" | "confirm" | "register"
+        | "registration" | "complete" | "activate" | "use" => Word::Object,
+        "hear" | "help" | "watching" | "listening" => Word::Asks,
         _ => Word::Other,
     }
+}
+
+/// What an unknown word is made of.
+pub(super) enum Grown {
+    /// Names of digits and numerals, nothing else: `fourfive`, `4five`.
+    Digits(Vec<u8>),
+    /// Digits and something else: `sixyour`, `3rd`, `tofore`.
+    Garbled,
+    /// Likewise, with digits enough for a reading, or with those of another script: `٣`.
+    Unreadable,
+    /// No digits.
+    No,
+}
+
+const NAMES: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+const HEARD: [&str; 18] = [
+    "is", "o", "oh", "owe", "won", "wan", "too", "to", "tree", "free", "for", "fore", "fife", "sicks", "ate", "nein",
+    "ten", "mine",
+];
+const TWO_DIGITS: [&str; 11] =
+    ["eleven", "twelve", "teen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+
+/// Looks into a lower-case word that has no meaning of its own. Speech-to-text that loses a space between two words
+/// must not make a digit vanish.
+pub(super) fn grown(word: &str) -> Grown {
+    let bytes = word.as_bytes();
+    let (mut digits, mut at) = (Vec::new(), 0);
+    while at < word.len() {
+        let rest = &bytes[at..];
+        if rest[0].is_ascii_digit() {
+            digits.push(rest[0] - b'0');
+            at += 1;
+        } else if let Some((d, name)) = (0u8..).zip(NAMES).find(|(_, name)| rest.starts_with(name.as_bytes())) {
+            digits.push(d);
+            at += name.len();
+        } else {
+            break;
+        }
+    }
+    if at == word.len() {
+        return Grown::Digits(digits);
+    }
+    let edge = |name: &&str| word.starts_with(*name) || word.ends_with(*name);
+    let hidden = word.contains(char::is_numeric) || NAMES.iter().chain(&TWO_DIGITS).any(edge);
+    let numerals = || word.chars().filter(|c| c.is_numeric());
+    if numerals().count() > 2 || numerals().any(|c| !c.is_ascii()) {
+        Grown::Unreadable
+    } else if hidden || all_heard(bytes) {
+        Grown::Garbled
+    } else {
+        Grown::No
+    }
+}
+
+/// Whether a word is nothing but words that are names of digits or heard for them. A bit of `ends` for each place that
+/// can be reached; words of 64 letters and more are none.
+fn all_heard(word: &[u8]) -> bool {
+    if word.len() > 63 {
+        return false;
+    }
+    let mut ends = 1u64;
+    for at in 0..word.len() {
+        if ends >> at & 1 == 0 {
+            continue;
+        }
+        for name in NAMES.iter().chain(&HEARD).filter(|name| word[at..].starts_with(name.as_bytes())) {
+            ends |= 1 << (at + name.len());
+        }
+    }
+    ends >> word.len() & 1 == 1
 }

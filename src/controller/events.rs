@@ -8,6 +8,7 @@ use kube::Resource;
 use kube::runtime::events::{Event, EventType};
 
 use super::context::Context;
+use crate::resources::client_number::CallStatus;
 use crate::resources::conditions::{ConditionType, get, is_true};
 use crate::resources::reasons::Reason;
 use crate::resources::{ClientNumber, ClientNumberStatus};
@@ -92,9 +93,41 @@ fn undone(before: &[Condition], after: &[Condition], stalled: bool) -> Vec<Draft
     drafts
 }
 
+/// What of the call that speaks the code has become known, in its order.
+fn call_drafts(before: &ClientNumberStatus, after: &ClientNumberStatus) -> Vec<Draft> {
+    let call =
+        |status: &ClientNumberStatus| status.verification.as_ref().and_then(|v| v.call.clone()).unwrap_or_default();
+    let (before, after) = (call(before), call(after));
+    if before.requested_at != after.requested_at {
+        return Vec::new();
+    }
+    let flags = |call: &CallStatus| {
+        [
+            (Reason::CallRang, call.rang_at.is_some()),
+            (Reason::CallAnswered, call.answered_at.is_some()),
+            (Reason::CallRecorded, call.recorded_at.is_some()),
+            (Reason::CallTranscribed, call.transcribed_at.is_some()),
+            (Reason::CodeUnread, call.unread.is_some()),
+            (Reason::CodeRead, call.read_at.is_some()),
+        ]
+    };
+    let pairs = flags(&before).into_iter().zip(flags(&after));
+    pairs
+        .filter(|((_, was), (_, is))| *is && !was)
+        .map(|(_, (reason, _))| Draft {
+            warning: false,
+            reason: reason.as_str().into(),
+            action: ConditionType::OwnershipVerified.as_str().into(),
+            note: reason.meaning().trim_end_matches("; an event only").into(),
+        })
+        .collect()
+}
+
 /// Writes the events. An event that can't be written is logged and forgotten: status has the truth.
 pub async fn publish(ctx: &Context, line: &ClientNumber, before: &ClientNumberStatus, after: &ClientNumberStatus) {
-    write(ctx, &line.object_ref(&()), drafts(&before.conditions, &after.conditions)).await;
+    let mut drafts = call_drafts(before, after);
+    drafts.extend(self::drafts(&before.conditions, &after.conditions));
+    write(ctx, &line.object_ref(&()), drafts).await;
 }
 
 /// Writes events on any object.
@@ -141,6 +174,27 @@ mod tests {
         let lost = state(Truth::False, Reason::NumberLost, Truth::False);
         assert_eq!(reasons(&works, &lost), ["NumberLost", "Acquired"], "the reason of the test's condition");
         assert_eq!(reasons(&lost, &works), ["Acquired", "Ready"]);
+    }
+
+    #[test]
+    fn a_call_is_told_as_it_goes_on() {
+        let at = || Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time("2026-11-01T10:00:00Z".parse().unwrap()));
+        let status = |call: CallStatus| ClientNumberStatus {
+            verification: Some(crate::resources::client_number::VerificationStatus {
+                call: Some(call),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let asked = status(CallStatus { requested_at: at(), ..CallStatus::default() });
+        let rang = status(CallStatus { requested_at: at(), rang_at: at(), answered_at: at(), ..CallStatus::default() });
+        let reasons = |before: &ClientNumberStatus, after: &ClientNumberStatus| -> Vec<String> {
+            call_drafts(before, after).into_iter().map(|d| d.reason).collect()
+        };
+        assert_eq!(reasons(&ClientNumberStatus::default(), &asked), [""; 0]);
+        assert_eq!(reasons(&asked, &rang), ["CallRang", "CallAnswered"]);
+        assert_eq!(reasons(&rang, &rang), [""; 0]);
+        assert_eq!(call_drafts(&asked, &rang)[0].note, "Meta's call rang");
     }
 
     #[test]

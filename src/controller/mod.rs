@@ -1,16 +1,23 @@
 //! Running the controller: watches, the two reconcilers, shutdown. What a pass does is `line`'s and `portfolio`'s; what
 //! both work with is `context`. Must never decide anything about a line or a Portfolio.
 
+pub mod away;
 mod concerned;
 pub mod context;
 pub mod events;
+pub mod handed_in;
+pub mod leadership;
 mod lease;
+mod reconnect;
 pub mod slots;
+mod start;
 pub mod views;
+pub mod wakes;
 
 pub use lease::{Lease, while_leading};
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -23,11 +30,16 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
+use crate::controller::away::Away;
 use crate::controller::context::Context;
+use crate::controller::handed_in::HandedIn;
+use crate::controller::leadership::Leadership;
 use crate::controller::slots::Slots;
 use crate::controller::views::Views;
+use crate::controller::wakes::Wakes;
 use crate::domain::{ClusterId, PolicyTime, SharedClock};
 use crate::portfolio::accounts::Accounts;
+use crate::portfolio::audits::Audits;
 use crate::portfolio::ledger_write::LedgerTurns;
 use crate::portfolio::observed::Observations;
 use crate::portfolio::rounds::Rounds;
@@ -49,6 +61,10 @@ pub struct Settings {
     pub read_only: bool,
     /// Time.
     pub clock: SharedClock,
+    /// The right to write.
+    pub lead: Leadership,
+    /// How long what is in hand may still take once the program is to end.
+    pub grace: Duration,
 }
 
 /// What the controller needs from outside.
@@ -94,16 +110,21 @@ pub enum ControllerError {
     /// Another process leads now.
     #[error("the lease was lost to another replica: this process ends, it is started again by its supervisor")]
     LeaseLost,
+    /// Somebody deleted it.
+    #[error(
+        "the Lease clientnumber-controller was deleted: this process ends, and makes it anew when it is started again"
+    )]
+    LeaseGone,
 }
 
-/// Runs until `stop`. Work in hand is finished.
+/// Runs until `stop`. Work in hand is finished, within the grace.
 pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> Result<(), ControllerError> {
     let scopes: Vec<Option<String>> = if settings.namespaces.is_empty() {
         vec![None]
     } else {
         settings.namespaces.iter().cloned().map(Some).collect()
     };
-    let cluster = identity(&parts.requests).await?;
+    let Some(cluster) = ask_first(&parts.requests, &scopes, &stop).await? else { return Ok(()) };
     let lines: Vec<_> = scopes
         .iter()
         .map(|scope| Controller::new(api::<ClientNumber>(&parts.watches, scope), watcher::Config::default()))
@@ -112,16 +133,15 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
         .iter()
         .map(|scope| Controller::new(api::<Portfolio>(&parts.watches, scope), watcher::Config::default()))
         .collect();
-    for scope in &scopes {
-        check(&api::<ClientNumber>(&parts.requests, scope), "ClientNumbers").await?;
-        check(&api::<Portfolio>(&parts.requests, scope), "Portfolios").await?;
-    }
     let reporter = Reporter { controller: names::CONTROLLER.into(), instance: None };
+    let wakes = Arc::new(Wakes::default());
     let context = Arc::new(Context {
         recorder: Recorder::new(parts.requests.clone(), reporter),
         client: parts.requests,
-        accounts: Accounts::new(parts.http, settings.clock.clone()),
+        accounts: Accounts::new(parts.http, settings.clock.clone(), settings.policy, wakes.clone()),
+        wakes,
         clock: settings.clock,
+        lead: settings.lead,
         policy: settings.policy,
         store: parts.store,
         lines: Views::watch(scopes.iter().map(|scope| api(&parts.watches, scope)).collect(), &stop),
@@ -129,10 +149,14 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
         rng: Mutex::new(StdRng::from_rng(&mut rand::rng())),
         read_only: settings.read_only,
         cluster,
-        rounds: Rounds::default(),
+        rounds: Rounds::new(settings.policy.round_floor()),
         observations: Observations::default(),
+        audits: Audits::default(),
+        namespaces: settings.namespaces,
         metrics: parts.metrics,
         ledgers: LedgerTurns::default(),
+        away: Away::default(),
+        handed_in: HandedIn::default(),
         slots: Slots::new(usize::from(settings.concurrency), stop.clone()),
     });
     let (ready, views) = (parts.ready, context.clone());
@@ -141,10 +165,12 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
             ready.ready();
         }
     });
+    tokio::spawn(handed_in::watch(context.clone(), stop.clone()));
     // Bounded by `slots`, which know what a pass would wait for; a Portfolio is in one pass at a time in any case.
     let config = || Config::default().concurrency(0);
     let mut running = Vec::new();
-    for controller in lines {
+    for (controller, scope) in lines.into_iter().zip(scopes.iter()) {
+        let controller = controller.reconcile_on(context.wakes.of(scope.clone()));
         let portfolios = scopes.iter().map(|scope| api(&parts.watches, scope)).collect();
         let run = run_lines(controller.with_config(config()), portfolios, context.clone(), stop.clone());
         running.push(tokio::spawn(run));
@@ -154,11 +180,64 @@ pub async fn run(settings: Settings, parts: Parts, stop: CancellationToken) -> R
         let run = run_portfolios(controller.with_config(config()), lines, context.clone(), stop.clone());
         running.push(tokio::spawn(run));
     }
-    for task in running {
-        // A task that panicked has been reported by the panic itself.
-        let _ = task.await;
-    }
+    finish(running, &stop, settings.grace).await;
     Ok(())
+}
+
+/// Waits for the reconcilers. A provider that hangs would keep a pass, and with it the lease, longer than the supervisor
+/// waits before it kills: after the grace what is in hand is given up, as if the process had been killed there. Each
+/// effect has its record before it, so whoever leads next looks up what became of it.
+async fn finish(running: Vec<tokio::task::JoinHandle<()>>, stop: &CancellationToken, grace: Duration) {
+    let aborts: Vec<_> = running.iter().map(tokio::task::JoinHandle::abort_handle).collect();
+    let mut all = std::pin::pin!(futures::future::join_all(running));
+    let over = async {
+        stop.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    // A task that panicked has been reported by the panic itself.
+    tokio::select! {
+        _ = &mut all => return,
+        () = over => {}
+    }
+    tracing::warn!(
+        grace_s = grace.as_secs_f64(),
+        "what is in hand did not end within the grace: it is given up, and looked up by whoever leads next"
+    );
+    aborts.iter().for_each(tokio::task::AbortHandle::abort);
+    all.await;
+}
+
+/// What must be known, and allowed, before anything is watched. None: the program ends before the API server answers.
+async fn ask_first(
+    client: &Client,
+    scopes: &[Option<String>],
+    stop: &CancellationToken,
+) -> Result<Option<ClusterId>, ControllerError> {
+    let asked = start::answered(
+        "the cluster's identity",
+        stop,
+        async || identity(client).await,
+        |error| match error {
+            ControllerError::Identity(source) => start::is_answer(source),
+            _ => true,
+        },
+    );
+    let Some(cluster) = asked.await? else { return Ok(None) };
+    let is_answer = |error: &ControllerError| match error {
+        ControllerError::NotInstalled { source, .. } => start::is_answer(source),
+        _ => true,
+    };
+    for scope in scopes {
+        let (lines, portfolios) = (api::<ClientNumber>(client, scope), api::<Portfolio>(client, scope));
+        let checks = async || {
+            check(&lines, "ClientNumbers").await?;
+            check(&portfolios, "Portfolios").await
+        };
+        if start::answered("the two kinds", stop, checks, is_answer).await?.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(cluster))
 }
 
 /// `portfolios`: those of all namespaces that are watched, since a line's Portfolio may be in another than its own. What a
@@ -170,6 +249,7 @@ async fn run_lines(
     stop: CancellationToken,
 ) {
     let told = Arc::new(concerned::Told::default());
+    controller = controller.trigger_backoff(reconnect::backoff());
     for portfolios in portfolios {
         let (mapper, told) = (ctx.clone(), told.clone());
         controller = controller.watches(portfolios, watcher::Config::default(), move |portfolio| {
@@ -183,7 +263,11 @@ async fn run_lines(
                 if !ctx.told().await {
                     return Ok(Action::await_change());
                 }
+                if let Some(rest) = crate::line::waits_for_return(&line, &ctx) {
+                    return Ok(Action::requeue(ctx.jitter(rest)));
+                }
                 let Some((line, _slot)) = crate::line::enter(&line, &ctx).await? else {
+                    ctx.away.forget(&line.uid().unwrap_or_default(), ctx.clock.monotonic());
                     return Ok(Action::await_change());
                 };
                 let started = ctx.clock.monotonic();
@@ -208,6 +292,7 @@ async fn run_portfolios(
     ctx: Arc<Context>,
     stop: CancellationToken,
 ) {
+    controller = controller.trigger_backoff(reconnect::backoff());
     for lines in lines {
         controller = controller.watches(lines, watcher::Config::default(), |line| {
             let reference = &line.spec.portfolio_ref;

@@ -63,7 +63,7 @@ where
     fn watch(api: Api<K>, stop: CancellationToken) -> Self {
         let (reader, writer) = store();
         let (tell, told) = watch::channel(false);
-        let stream = reflector(writer, watcher(api, watcher::Config::default())).default_backoff();
+        let stream = reflector(writer, watcher(api, watcher::Config::default())).backoff(super::reconnect::backoff());
         // A watch that fails is begun again; the reconcilers' own watches report the trouble.
         tokio::spawn(stream.take_until(stop.cancelled_owned()).for_each(|_| std::future::ready(())));
         let waiting = reader.clone();

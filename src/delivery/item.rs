@@ -1,4 +1,5 @@
-//! From an entry of the log to the item that a client gets: the shape of interfaces.md, section 4.
+//! From an entry of the log to the item that a client gets: the shape in
+//! docs/recruiter-client.md.
 //!
 //! `content` is Meta's own text, byte for byte: it is never parsed and written again, so that lone surrogates, large
 //! numbers and unknown fields arrive as they were sent. Only what is nested deeper than 100 levels becomes a string of

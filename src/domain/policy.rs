@@ -49,6 +49,11 @@ impl PolicyTime {
         self.scaled(secs(120))
     }
 
+    /// An order without news for so long is a person's business: Telnyx delivers in seconds, or names what it waits for.
+    pub fn order_patience(self) -> Duration {
+        self.scaled(secs(3600))
+    }
+
     /// How often a pending order is looked at.
     pub fn order_poll(self) -> Duration {
         self.scaled(secs(3))
@@ -67,6 +72,17 @@ impl PolicyTime {
     /// Meta's code is good for about 10 minutes.
     pub fn code_life(self) -> Duration {
         self.scaled(secs(600))
+    }
+
+    /// A wish that Meta call or text is granted so long at most: later, nobody may be at the phone. A person is not as quick
+    /// as a scaled world, so never less than 20 s.
+    pub fn wish_life(self) -> Duration {
+        self.scaled(secs(120)).max(secs(20))
+    }
+
+    /// No call that we answer lasts longer: the document records 120 s at most.
+    pub fn longest_call(self) -> Duration {
+        self.scaled(secs(150))
     }
 
     /// A recording's transcription is waited for so long, then Telnyx's speech-to-text is asked.
@@ -100,6 +116,38 @@ impl PolicyTime {
         self.scaled(doubled.min(secs(600)))
     }
 
+    /// How long after the `tries`th look at a provider or a store that is away the next one follows, for all lines
+    /// together: never long, so that work goes on within half a minute of its return. A provider that has answered with
+    /// errors for ten minutes counts these calls (Meta: 200 an hour), and is asked once a minute.
+    pub fn away_gap(self, tries: u32, answered: bool, away: Duration) -> Duration {
+        let long = answered && away >= self.scaled(secs(600));
+        self.backoff(tries).min(self.scaled(secs(if long { 60 } else { 15 })))
+    }
+
+    /// How long after the `tries`th round that met a provider that is away the next one follows. At first as soon as lines
+    /// try; then seldom where a line tries for all (`probed`), since its success brings the round forward, and once a
+    /// minute where a provider answers with errors, since those calls count. What does not answer is asked often enough
+    /// for what waits to go on within half a minute of its return.
+    pub fn round_gap(self, tries: u32, answered: bool, probed: bool, away: Duration) -> Duration {
+        let most = match (away < self.scaled(secs(120)), probed, answered) {
+            (true, _, _) => secs(15),
+            (_, true, _) => secs(300),
+            (_, _, true) => secs(60),
+            _ => secs(25),
+        };
+        self.backoff(tries).min(self.scaled(most))
+    }
+
+    /// Rounds that somebody wishes for follow each other no sooner than that, however often they are wished for.
+    pub fn round_floor(self) -> Duration {
+        self.scaled(secs(10))
+    }
+
+    /// How often a line asks whether what it waits for is back. No call follows from asking.
+    pub fn away_look(self) -> Duration {
+        self.scaled(secs(3)).max(Duration::from_millis(100))
+    }
+
     /// A claim in the ledger is kept for the rates' sake this long.
     pub fn ledger_keep(self) -> Duration {
         self.day()
@@ -116,6 +164,25 @@ mod tests {
         assert_eq!(policy.backoff(0), secs(2));
         assert_eq!(policy.backoff(3), secs(16));
         assert_eq!(policy.backoff(40), secs(600));
+    }
+
+    #[test]
+    fn rounds_during_an_outage_leave_an_hourly_budget_to_the_lines() {
+        let policy = PolicyTime::default();
+        let in_an_hour = |answered, probed| {
+            let (mut away, mut tries) = (Duration::ZERO, 0);
+            while away < secs(3600) {
+                away += policy.round_gap(tries, answered, probed, away);
+                tries += 1;
+            }
+            tries
+        };
+        assert_eq!((in_an_hour(true, false), in_an_hour(true, true), in_an_hour(false, true)), (69, 23, 23));
+        assert_eq!(policy.round_gap(40, false, false, secs(3600)), secs(25), "nobody else notices its return");
+        assert_eq!(
+            (0..5).map(|n| policy.round_gap(n, true, true, secs(1)).as_secs()).collect::<Vec<_>>(),
+            [2, 4, 8, 15, 15]
+        );
     }
 
     #[test]

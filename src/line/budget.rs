@@ -22,19 +22,58 @@ fn next_in(attempts: &[Time], limit: i32, window: Duration, now: Timestamp) -> O
     (at > now).then_some(at)
 }
 
-/// When the next code may be asked for; None: now.
+/// What forbids a code request now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    /// Until when.
+    pub until: Timestamp,
+    /// By what.
+    pub by: HeldBy,
+}
+
+/// Which rule forbids it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HeldBy {
+    /// Meta's word, or the gap that is kept when it is not known which codes were asked for.
+    Pause,
+    /// `limits.codeRequests.perHour`, and its value.
+    PerHour(i32),
+    /// `limits.codeRequests.perDay`.
+    PerDay(i32),
+    /// `limits.codeRequests.per72h`.
+    Per72h(i32),
+}
+
+impl Held {
+    /// For people: which limit, and how it is used up.
+    pub fn why(&self) -> String {
+        let used = |count: i32, window: &str, field: &str| {
+            let codes = if count == 1 { "1 code was".to_owned() } else { format!("{count} codes were") };
+            format!("{codes} asked for within {window}, which is limits.codeRequests.{field}")
+        };
+        match self.by {
+            HeldBy::Pause => "no code may be asked for yet".to_owned(),
+            HeldBy::PerHour(limit) => used(limit, "an hour", "perHour"),
+            HeldBy::PerDay(limit) => used(limit, "24 hours", "perDay"),
+            HeldBy::Per72h(limit) => used(limit, "72 hours", "per72h"),
+        }
+    }
+}
+
+/// What forbids to ask for the next code, the longest of all; None: nothing.
 pub fn next_code(
     requests: &[Time],
     not_before: Option<&Time>,
     limits: &CodeRequests,
     now: Timestamp,
     policy: PolicyTime,
-) -> Option<Timestamp> {
+) -> Option<Held> {
+    let by = |by: HeldBy, until: Option<Timestamp>| until.map(|until| Held { until, by });
     [
-        next_in(requests, limits.per_hour, policy.hour(), now),
-        next_in(requests, limits.per_day, policy.day(), now),
-        next_in(requests, limits.per_72h, policy.three_days(), now),
-        not_before.map(|t| t.0).filter(|t| *t > now),
+        by(HeldBy::PerHour(limits.per_hour), next_in(requests, limits.per_hour, policy.hour(), now)),
+        by(HeldBy::PerDay(limits.per_day), next_in(requests, limits.per_day, policy.day(), now)),
+        by(HeldBy::Per72h(limits.per_72h), next_in(requests, limits.per_72h, policy.three_days(), now)),
+        by(HeldBy::Pause, not_before.map(|t| t.0).filter(|t| *t > now)),
     ]
     .into_iter()
     .flatten()
@@ -54,6 +93,13 @@ pub fn next_registration(
     let gap = policy.link_grace().saturating_mul(4u32.saturating_pow(counted.saturating_sub(1))).min(policy.hour());
     let after_last = attempts.iter().map(|t| t.0 + gap).max().filter(|at| *at > now);
     [next_in(attempts, limits.per_72h, policy.three_days(), now), after_last].into_iter().flatten().max()
+}
+
+/// Until when Meta would refuse to register or deregister whatever is configured here: ten calls in 72 hours, failures
+/// included. None: now.
+pub fn blocked_by_meta(attempts: &[Time], now: Timestamp, policy: PolicyTime) -> Option<Timestamp> {
+    const TEN: i32 = 10;
+    next_in(attempts, TEN, policy.three_days(), now)
 }
 
 /// The attempts that still count, oldest first, with one more now.
@@ -79,20 +125,25 @@ mod tests {
     #[test]
     fn codes() {
         let limits = CodeRequests::default();
-        let next =
-            |requests: &[i64], now: i64| next_code(&times(requests), None, &limits, at(now), PolicyTime::default());
+        let next = |requests: &[i64], now: i64| {
+            next_code(&times(requests), None, &limits, at(now), PolicyTime::default()).map(|held| (held.until, held.by))
+        };
+        use HeldBy::{Pause, Per72h, PerDay, PerHour};
         assert_eq!(next(&[], 0), None);
-        assert_eq!(next(&[0], 0), Some(at(1)), "one an hour");
+        assert_eq!(next(&[0], 0), Some((at(1), PerHour(1))));
         assert_eq!(next(&[0], 1), None);
-        assert_eq!(next(&[0, 1, 2], 3), Some(at(24)), "three in 24 h");
-        assert_eq!(next(&[0, 1, 2, 24, 25, 26, 48, 49], 50), Some(at(72)), "eight in 72 h");
-        assert_eq!(next(&[49, 0, 2, 24, 1, 25, 26, 48], 50), Some(at(72)), "whatever the order");
+        assert_eq!(next(&[0, 1, 2], 3), Some((at(24), PerDay(3))));
+        assert_eq!(next(&[0, 1, 2, 24, 25, 26, 48, 49], 50), Some((at(72), Per72h(8))));
+        assert_eq!(next(&[49, 0, 2, 24, 1, 25, 26, 48], 50), Some((at(72), Per72h(8))), "whatever the order");
         let gap = Time(at(5));
         assert_eq!(
             next_code(&[], Some(&gap), &limits, at(4), PolicyTime::default()),
-            Some(at(5)),
+            Some(Held { until: at(5), by: Pause }),
             "gap after a restore"
         );
+        let why = |by| Held { until: at(1), by }.why();
+        assert_eq!(why(PerHour(1)), "1 code was asked for within an hour, which is limits.codeRequests.perHour");
+        assert_eq!(why(PerDay(3)), "3 codes were asked for within 24 hours, which is limits.codeRequests.perDay");
     }
 
     #[test]

@@ -15,6 +15,12 @@ pub enum StepError {
     /// Somebody else wrote the object: plan anew.
     #[error("the object was changed meanwhile")]
     Moved,
+    /// Only time is missing: plan anew after it.
+    #[error("something is waited for that comes in moments")]
+    Soon(Duration),
+    /// Another replica leads: nothing more is written by this one.
+    #[error("this replica does not lead any more")]
+    NotLeading,
     /// A provider.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -24,6 +30,16 @@ pub enum StepError {
     /// Kubernetes.
     #[error("Kubernetes: {0}")]
     Kube(#[from] kube::Error),
+}
+
+impl StepError {
+    /// When to plan anew, for what has no verdict.
+    pub fn again(&self) -> Duration {
+        match self {
+            Self::Soon(after) => *after,
+            _ => Duration::from_millis(200),
+        }
+    }
 }
 
 /// What an error means: what to show, whether it counts as a failure, and a waiting time that was asked for.
@@ -45,7 +61,12 @@ pub fn verdict(step: Step, error: &StepError, policy: PolicyTime) -> Option<Verd
         wait: None,
     };
     Some(match error {
-        StepError::Moved | StepError::Store(StoreError::RevisionConflict { .. }) => return None,
+        StepError::Moved
+        | StepError::Soon(_)
+        | StepError::NotLeading
+        | StepError::Store(StoreError::RevisionConflict { .. }) => {
+            return None;
+        }
         StepError::Store(error) if error.is_transient() => working(
             Reason::StoreUnavailable,
             "MongoDB can't be reached; tried again by itself, what was bought stays known".into(),

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 
 use super::error::StepError;
-use super::plan::plan;
+use super::plan::{Step, plan};
 use super::spec::LineSpec;
 use super::status::{Overlay, Progress};
 use crate::controller::context::Context;
@@ -17,6 +17,9 @@ use crate::resources::conditions::{ConditionType, get, is_true};
 use crate::resources::portfolio::NamespacesFrom;
 use crate::resources::reasons::Reason;
 use crate::resources::{ClientNumber, Portfolio};
+
+/// How often a line asks whether its Portfolio's accounts were read.
+const NOT_READ_YET: Duration = Duration::from_millis(250);
 
 /// Whether the line may be worked on.
 pub enum Admission {
@@ -69,7 +72,10 @@ pub async fn admit(line: &ClientNumber, spec: &LineSpec, ctx: &Context) -> Resul
         return Ok(suspended(Reason::PortfolioSuspended, message));
     }
     let ready = portfolio.status.as_ref().and_then(|s| get(&s.conditions, ConditionType::Ready));
-    match ctx.accounts.get(&portfolio).filter(|_| is_ready(&portfolio) || passing_trouble(&portfolio)) {
+    // A Portfolio that is to go takes nothing on, but what works is looked after until it goes.
+    let goes_on = |reason: &str| reason == Reason::LinesInUse.as_str() && step == Step::Keep;
+    let kept = ready.is_some_and(|ready| goes_on(&ready.reason));
+    match ctx.accounts.get(&portfolio).filter(|_| is_ready(&portfolio) || passing_trouble(&portfolio) || kept) {
         Some(account) => Ok(Admission::Entered(portfolio, account)),
         None => {
             // The account's own trouble is told once, on the Portfolio; here only where to look.
@@ -78,6 +84,15 @@ pub async fn admit(line: &ClientNumber, spec: &LineSpec, ctx: &Context) -> Resul
             Ok(waits(Progress::working(step, Reason::PortfolioNotReady, message), Overlay::None))
         }
     }
+}
+
+/// This process has only begun and has not read the accounts of a Portfolio that is Ready: its lines need not say so and
+/// take it back a second later, each with two writes and two events. When to ask again; no call follows from asking.
+pub fn not_read_yet(line: &ClientNumber, ctx: &Context) -> Option<Duration> {
+    let reference = &line.spec.portfolio_ref;
+    let namespace = reference.namespace.as_deref().or(line.metadata.namespace.as_deref())?;
+    let portfolio = ctx.portfolios.get(namespace, &reference.name)?;
+    (is_ready(&portfolio) && ctx.accounts.get(&portfolio).is_none()).then_some(NOT_READ_YET)
 }
 
 fn is_ready(portfolio: &Portfolio) -> bool {

@@ -17,7 +17,7 @@ use crate::domain::{OwnerId, PolicyTime, Usd};
 use crate::money;
 use crate::portfolio::observed::{Observed, Presence};
 use crate::resources::client_number::{CostStatus, LineStatus};
-use crate::resources::conditions::{ConditionType, is_true};
+use crate::resources::conditions::{ConditionType, is_true, seconds};
 use crate::resources::{ClientNumber, ClientNumberStatus, Portfolio, names};
 
 /// Runs the step.
@@ -31,8 +31,13 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let observed = pass.ctx.observations.get(&pass.portfolio);
     let (policy, now) = (pass.ctx.policy, pass.ctx.clock.now());
     let next = look(&pass.status(), &pass.spec, &pass.portfolio, observed.as_deref(), policy, now);
-    let progress = next.progress();
-    pass.save(&progress, |status| next.note(status)).await?;
+    let (progress, recording) = (next.progress(), next.recording);
+    pass.save(&progress, |status| next.note(status, now)).await?;
+    if let Some(observed) = observed.filter(|_| recording) {
+        // What is seen once is undone once: each write of status begins another pass over the same observation.
+        observed.acted_upon(&pass.spec.uid);
+        super::verify::disarm(pass, &progress).await?;
+    }
     let round = policy.scaled(crate::portfolio::check_interval(&pass.portfolio));
     Ok(Outcome::wait(progress, round.max(policy.hour())))
 }
@@ -47,7 +52,7 @@ pub fn due(line: &ClientNumber, portfolio: &Portfolio, observed: &Observed, ctx:
     let next = look(status, &spec, portfolio, Some(observed), ctx.policy, ctx.clock.now());
     let mut then = status.clone();
     let progress = next.progress();
-    next.note(&mut then);
+    next.note(&mut then, ctx.clock.now());
     apply(&mut then, &progress, &Overlay::None, declared(line), ctx.clock.now());
     then != *status
 }
@@ -55,6 +60,9 @@ pub fn due(line: &ClientNumber, portfolio: &Portfolio, observed: &Observed, ctx:
 /// What a look comes to.
 struct Next {
     line: Option<LineStatus>,
+    /// The number records its calls although no code is awaited: a request to arm it that was long on its way, or a hand in
+    /// the portal.
+    recording: bool,
     cost: CostStatus,
 }
 
@@ -63,7 +71,14 @@ impl Next {
         drift::verdict(self.line.as_ref())
     }
 
-    fn note(self, status: &mut ClientNumberStatus) {
+    fn note(self, status: &mut ClientNumberStatus, now: Timestamp) {
+        if self.recording {
+            // As if it had been armed and left so: whatever dies now, it is disarmed. What was recorded since the code was
+            // accepted is nobody's to keep.
+            let verification = status.verification.get_or_insert_default();
+            let since = verification.verified_at.clone().unwrap_or(seconds(now));
+            verification.armed_at.get_or_insert(since);
+        }
         status.line = self.line;
         status.cost = Some(self.cost);
     }
@@ -77,22 +92,27 @@ fn look(
     policy: PolicyTime,
     now: Timestamp,
 ) -> Next {
+    let capture = portfolio.status.as_ref().and_then(|s| s.applications.as_ref()).map(|a| a.capture.as_str());
+    let mut recording = false;
     let line = match observed.filter(|observed| observed.tells_of(&spec.uid)) {
         None => status.line.clone(),
         Some(observed) => {
             let (id, number) = (status.phone_number_id.as_deref(), status.phone_number.as_deref());
             let at_carrier = number.filter(|_| spec.source.at_carrier());
+            let carrier = observed.carrier.as_ref().zip(at_carrier).map_or(Presence::Unknown, |(seen, n)| seen.of(n));
+            recording =
+                matches!(carrier, Presence::There(n) if capture.is_some() && n.connection_id.as_deref() == capture);
             let sight = Sight {
                 meta: observed.meta.as_ref().zip(id).map_or(Presence::Unknown, |(seen, id)| seen.of(id)),
                 tells_webhooks: observed.tells_webhooks,
-                carrier: observed.carrier.as_ref().zip(at_carrier).map_or(Presence::Unknown, |(seen, n)| seen.of(n)),
+                carrier,
                 heard: id.and_then(|id| observed.heard.get(id).copied()),
                 heard_gap: policy.hour(),
             };
             Some(drift::facts(status.line.clone().unwrap_or_default(), &sight, &ours(spec, portfolio), now))
         }
     };
-    Next { line, cost: cost(status, spec, portfolio, now) }
+    Next { line, recording, cost: cost(status, spec, portfolio, now) }
 }
 
 /// What the line's webhooks and its number should bear.
@@ -126,7 +146,10 @@ mod tests {
     use super::*;
     use crate::portfolio::observed::Seen;
     use crate::providers::meta::PhoneNumber;
+    use crate::resources::client_number::VerificationStatus;
+    use crate::resources::portfolio::ApplicationStatus;
     use crate::resources::reasons::Reason;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::{Value, json};
     use std::collections::{HashMap, HashSet};
 
@@ -136,9 +159,7 @@ mod tests {
         serde_json::from_value(json!({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec})).unwrap()
     }
 
-    /// Meta listed the number while its line was on its way, or while another object held it.
-    #[test]
-    fn a_round_tells_nothing_of_lines_that_were_not_settled_when_it_asked() {
+    fn line_and_portfolio() -> (ClientNumber, Portfolio) {
         let line: ClientNumber = object(
             "ClientNumber",
             "line",
@@ -153,6 +174,43 @@ mod tests {
                 "meta": {"businessId": "1", "wabaId": "2", "appId": "3", "accessTokenSecretRef": secret("a"),
                     "appSecretSecretRef": secret("s")}}),
         );
+        (line, portfolio)
+    }
+
+    /// An old request to arm the number arrived when the line worked.
+    #[test]
+    fn a_line_whose_calls_are_recorded_is_armed_until_that_is_undone() {
+        let (line, mut portfolio) = line_and_portfolio();
+        let (capture, reject) = ("11".to_owned(), "12".to_owned());
+        portfolio.status.get_or_insert_default().applications = Some(ApplicationStatus { capture, reject });
+        let at = |time: &str| Time(time.parse().unwrap());
+        let verified = at("2026-11-01T09:00:00Z");
+        let verification = VerificationStatus { verified_at: Some(verified.clone()), ..VerificationStatus::default() };
+        let status = ClientNumberStatus {
+            phone_number: Some("+212600000001".into()),
+            verification: Some(verification),
+            ..ClientNumberStatus::default()
+        };
+        let armed = |connection: Value, about: &str| {
+            let number = json!({"id": "1", "phone_number": "+212600000001", "connection_id": connection});
+            let there = HashMap::from([("+212600000001".to_owned(), serde_json::from_value(number).unwrap())]);
+            let carrier = Some(Seen::new(there, HashSet::new(), Vec::new()));
+            let observed = Observed { carrier, about: HashSet::from([about.to_owned()]), ..Observed::default() };
+            let (spec, now) = (LineSpec::of(&line).unwrap(), at("2026-11-01T10:00:00Z").0);
+            let mut then = status.clone();
+            super::look(&status, &spec, &portfolio, Some(&observed), PolicyTime::default(), now).note(&mut then, now);
+            then.verification.unwrap().armed_at
+        };
+        assert_eq!(armed(json!("11"), "line"), Some(verified), "what was recorded since goes too");
+        assert_eq!(armed(json!("12"), "line"), None);
+        assert_eq!(armed(Value::Null, "line"), None);
+        assert_eq!(armed(json!("11"), "another"), None, "it was on its way when the list was asked for");
+    }
+
+    /// Meta listed the number while its line was on its way, or while another object held it.
+    #[test]
+    fn a_round_tells_nothing_of_lines_that_were_not_settled_when_it_asked() {
+        let (line, portfolio) = line_and_portfolio();
         let entry = serde_json::from_value(json!({"id": "1", "status": "PENDING"})).unwrap();
         let status = ClientNumberStatus {
             phone_number_id: Some("1".into()),

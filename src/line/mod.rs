@@ -9,9 +9,12 @@ pub mod budget;
 pub mod drift;
 pub mod error;
 mod gate;
+mod give_back;
 pub mod keep;
 mod link;
+mod number_use;
 pub mod pass;
+mod pin;
 pub mod plan;
 pub mod purchase;
 mod register;
@@ -29,14 +32,15 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::controller::away::Service;
 use crate::controller::context::Context;
 use crate::controller::slots::Lane;
 use crate::domain::NamespacedName;
 use crate::resources::ClientNumber;
 use crate::resources::client_number::RetryStatus;
-use crate::resources::names::{ANNOTATION_RETRY, LINE_FINALIZER};
+use crate::resources::names::{ANNOTATION_ABANDON, ANNOTATION_RETRY, LINE_FINALIZER};
 use crate::resources::reasons::Reason;
-use error::{StepError, verdict};
+use error::{StepError, Verdict, verdict};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use pass::Pass;
 use plan::{Step, plan};
@@ -76,6 +80,22 @@ impl Outcome {
 /// What a step comes to.
 pub type StepResult = Result<Outcome, StepError>;
 
+/// How long a line waits for its Portfolio's accounts to be read by this process, or for a provider or a store that is
+/// away, before anybody is asked anything. A new spec, a deletion that begins and a person's wish are looked at all the same.
+pub fn waits_for_return(seen: &ClientNumber, ctx: &Context) -> Option<Duration> {
+    let same_spec = seen.status.as_ref().map(|s| s.observed_generation) == seen.metadata.generation;
+    if let Some(rest) = gate::not_read_yet(seen, ctx) {
+        return Some(rest);
+    }
+    // Whoever gives a line up needs no provider.
+    let given_up = seen.metadata.deletion_timestamp.is_some() && seen.annotations().contains_key(ANNOTATION_ABANDON);
+    let uid = seen.metadata.uid.as_deref()?;
+    if !same_spec || given_up || asked_anew(seen) || ctx.handed_in.is_waking(uid) || wishes_call(seen, ctx) {
+        return None;
+    }
+    ctx.away.rest(uid, ctx.clock.monotonic(), ctx.policy)
+}
+
 /// Waits for a slot and reads the line: the copy that woke us may be older than our own last write. None: it is gone, or
 /// the program ends.
 pub async fn enter(
@@ -107,6 +127,7 @@ fn lane(line: &ClientNumber) -> Lane {
 /// One pass over one line, as it was just read.
 pub async fn reconcile(line: ClientNumber, ctx: Arc<Context>) -> Result<Action, StepError> {
     let api: Api<ClientNumber> = Api::namespaced(ctx.client.clone(), &line.namespace().unwrap_or_default());
+    let uid = line.uid().unwrap_or_default();
     if line.metadata.deletion_timestamp.is_some() {
         return release::reconcile(line, &ctx).await;
     }
@@ -123,16 +144,26 @@ pub async fn reconcile(line: ClientNumber, ctx: Arc<Context>) -> Result<Action, 
     let entry = match gate::admit(&line, &spec, &ctx).await? {
         gate::Admission::Entered(portfolio, account) => (portfolio, account),
         gate::Admission::Waits { progress, overlay, after } => {
+            ctx.away.forget(&uid, ctx.clock.monotonic());
             let line = pass::save(&ctx, &line, &progress, &overlay, |_| ()).await?;
             stop_recording(&ctx, line, spec, &progress, overlay).await?;
             return Ok(requeue(&ctx, after));
         }
     };
-    if let Some(rest) = gate::retry_gate(&line, ctx.clock.now()) {
+    if !ctx.handed_in.looks(&uid)
+        && !wishes_call(&line, &ctx)
+        && !ctx.away.goes(&uid)
+        && let Some(rest) = gate::retry_gate(&line, ctx.clock.now())
+    {
         return Ok(Action::requeue(rest));
     }
     let line = if line.status.as_ref().is_none_or(|s| s.conditions.is_empty()) {
-        let first = Progress::working(Step::Acquire, Reason::InProgress, "work on the line begins");
+        let first = match spec.source {
+            spec::Source::Acquire { .. } => acquire::words::progress(None, acquire::words::Told::default()),
+            _ => {
+                Progress::working(Step::Acquire, Reason::InProgress, "the number that spec.number names is taken next")
+            }
+        };
         pass::save(&ctx, &line, &first, &Overlay::None, |_| ()).await?
     } else {
         line
@@ -152,7 +183,7 @@ async fn stop_recording(
 ) -> Result<(), StepError> {
     let verification = line.status.as_ref().and_then(|s| s.verification.clone()).unwrap_or_default();
     let awaited = verification.code_expires_at.is_some_and(|expires| ctx.clock.now() < expires.0);
-    if ctx.read_only || verification.armed_at.is_none() || (awaited && overlay == Overlay::None) {
+    if ctx.read_only || (awaited && overlay == Overlay::None) {
         return Ok(());
     }
     let portfolio = ctx.portfolios.get(&spec.portfolio.namespace, &spec.portfolio.name);
@@ -173,18 +204,21 @@ async fn run_step(pass: &mut Pass<'_>) -> Result<Action, StepError> {
         pass.save(&progress, |_| ()).await?;
         return Ok(Action::await_change());
     }
+    acquire::mirror(pass).await;
     let started = pass.ctx.clock.monotonic();
+    // Each on the heap: together their states are larger than a worker's stack takes without optimization.
     let result = match step {
-        Step::Acquire => acquire::run(pass).await,
-        Step::Link => link::run(pass).await,
-        Step::Verify => verify::run(pass).await,
-        Step::Route => route::run(pass).await,
-        Step::Register => register::run(pass).await,
-        Step::Keep => keep::run(pass).await,
+        Step::Acquire => Box::pin(acquire::run(pass)).await,
+        Step::Link => Box::pin(link::run(pass)).await,
+        Step::Verify => Box::pin(verify::run(pass)).await,
+        Step::Route => Box::pin(route::run(pass)).await,
+        Step::Register => Box::pin(register::run(pass)).await,
+        Step::Keep => Box::pin(keep::run(pass)).await,
     };
     pass.ctx.metrics.step(step.as_str(), pass.ctx.clock.monotonic().duration_since(started));
     match result {
         Ok(outcome) => {
+            came_back(pass);
             let retry = retry_token(&pass.line);
             // A step that is finished says nothing of its own: the next one will.
             if outcome.next != Next::Now || outcome.progress.state == State::Stalled {
@@ -199,16 +233,35 @@ async fn run_step(pass: &mut Pass<'_>) -> Result<Action, StepError> {
     }
 }
 
+/// What the line waited for is back, if it waited and was the one that tried.
+fn came_back(pass: &Pass<'_>) {
+    if pass.ctx.away.succeeded(&pass.spec.uid)
+        && let Some(uid) = pass.portfolio.uid()
+    {
+        pass.ctx.rounds.is_back(&uid, pass.ctx.clock.monotonic());
+    }
+}
+
 /// Shows an error and says when the step is tried again.
 async fn failed(pass: &mut Pass<'_>, step: Step, error: &StepError) -> Result<Action, StepError> {
     let Some(verdict) = verdict(step, error, pass.ctx.policy) else {
-        return Ok(requeue(pass.ctx, Duration::from_millis(200)));
+        return Ok(requeue(pass.ctx, error.again()));
     };
     tracing::info!(line = %pass.spec.name, step = step.as_str(), error = %error, "a step did not succeed; it is tried again");
     let ctx = pass.ctx;
     let attempts = pass.status().retry.map_or(0, |r| r.attempts) + i32::from(verdict.failure);
-    let backoff = ctx.policy.backoff(u32::try_from(attempts.saturating_sub(1)).unwrap_or(0));
-    let wait = ctx.jitter(verdict.wait.map_or(backoff, |asked| asked.max(backoff)));
+    let wait = match away(&pass.spec, error, &verdict) {
+        Some((service, answered)) => {
+            let rest = ctx.away.failed(&pass.spec.uid, service, answered, ctx.clock.monotonic(), ctx.policy);
+            ctx.jitter(rest)
+        }
+        None => {
+            // It was answered, or is about something else.
+            ctx.away.forget(&pass.spec.uid, ctx.clock.monotonic());
+            let backoff = ctx.policy.backoff(u32::try_from(attempts.saturating_sub(1)).unwrap_or(0));
+            ctx.jitter(verdict.wait.map_or(backoff, |asked| asked.max(backoff)))
+        }
+    };
     let next = Time(ctx.clock.now() + wait);
     if verdict.progress.reason == Reason::CredentialsInvalid
         && let Some(uid) = pass.portfolio.uid()
@@ -218,15 +271,31 @@ async fn failed(pass: &mut Pass<'_>, step: Step, error: &StepError) -> Result<Ac
     }
     let retry = retry_token(&pass.line);
     let message = verdict.progress.message.clone();
+    let wished = pass.line.clone();
     pass.line = pass::save(ctx, &pass.line, &verdict.progress, &pass.overlay.clone(), |status| {
         let state = status.retry.get_or_insert_with(RetryStatus::default);
         state.attempts = attempts;
         state.next_retry_at = Some(next);
         state.last_error = Some(message);
         handled(&mut status.retry, retry);
+        verify::wish::failed(&wished, status);
     })
     .await?;
     Ok(Action::requeue(wait))
+}
+
+/// What an error says is away, and whether it gave an answer all the same. Who names a time is not away: it is honoured.
+fn away(spec: &LineSpec, error: &StepError, verdict: &Verdict) -> Option<(Service, bool)> {
+    if verdict.wait.is_some() {
+        return None;
+    }
+    match (verdict.progress.reason, error) {
+        (Reason::ProviderUnavailable, StepError::Provider(error)) => {
+            Some((Service::Provider(spec.portfolio.clone(), error.provider), error.http_status.is_some()))
+        }
+        (Reason::StoreUnavailable, StepError::Store(error)) if error.is_transient() => Some((Service::Store, false)),
+        _ => None,
+    }
 }
 
 fn requeue(ctx: &Context, after: Duration) -> Action {
@@ -247,6 +316,11 @@ fn asked_anew(line: &ClientNumber) -> bool {
     let asked = line.annotations().get(ANNOTATION_RETRY);
     let handled = line.status.as_ref().and_then(|s| s.retry.as_ref()?.handled_request.as_ref());
     asked.is_some() && asked != handled
+}
+
+/// Whether somebody waits at the phone for Meta's call.
+fn wishes_call(line: &ClientNumber, ctx: &Context) -> bool {
+    verify::wish::is_urgent(line, ctx.clock.now(), ctx.policy.wish_life())
 }
 
 /// Notes that a wish to look again now was granted.
@@ -270,7 +344,7 @@ async fn add_finalizer(api: &Api<ClientNumber>, line: &ClientNumber) -> Result<C
 /// When a pass that failed on its own writes is tried again.
 pub fn on_error(_: Arc<ClientNumber>, error: &StepError, ctx: Arc<Context>) -> Action {
     let wait = match error {
-        StepError::Moved => Duration::from_millis(200),
+        StepError::Moved | StepError::Soon(_) => error.again(),
         _ => ctx.policy.backoff(1),
     };
     Action::requeue(ctx.jitter(wait))

@@ -48,7 +48,7 @@ impl Pass<'_> {
     /// Whether so much time passed since `started`, when the intent was about to be written, that its call may not be made
     /// any more: this process was frozen, and another may have acted meanwhile. The outcome is looked up as if it was made.
     pub fn too_late(&self, started: Instant) -> bool {
-        let late = self.ctx.clock.monotonic().duration_since(started) >= PolicyTime::ORDER_WINDOW;
+        let late = self.ctx.clock.monotonic() >= self.good_until(started);
         if late {
             tracing::warn!(line = %self.spec.name, "more than 10 s passed since the intent was recorded: its call is not made, the outcome is looked up first");
         }
@@ -57,12 +57,15 @@ impl Pass<'_> {
 
     /// Until when the call of an intent may be made that was about to be written at `started`.
     pub fn good_until(&self, started: Instant) -> Instant {
+        if crate::test_switches::skip_order_window() {
+            return started + PolicyTime::ORDER_WINDOW * 1000;
+        }
         started + PolicyTime::ORDER_WINDOW
     }
 
     /// What a person was told to do about this step, as long as nothing was tried since.
     pub fn standing(&self, step: Step) -> Option<Progress> {
-        standing(&self.status(), step)
+        standing(&self.status(), step, &self.overlay)
     }
 
     /// The line's number, once recorded.
@@ -89,6 +92,18 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// The same, without the events: what they would tell is returned, and told by [`Untold::tell`]. For what must not wait.
+    pub async fn save_untold(
+        &mut self,
+        progress: &Progress,
+        change: impl FnOnce(&mut ClientNumberStatus),
+    ) -> Result<Untold, StepError> {
+        let before = self.status();
+        let overlay = self.overlay.clone();
+        self.line = write(self.ctx, &self.line, progress, &overlay, change).await?;
+        Ok(Untold { line: self.line.clone(), before })
+    }
+
     /// Writes what is about to be done. Nothing is achieved by that, so earlier failures go on counting.
     pub async fn intend(
         &mut self,
@@ -101,8 +116,35 @@ impl Pass<'_> {
     }
 }
 
+/// What events would tell.
+pub struct Untold {
+    line: ClientNumber,
+    before: ClientNumberStatus,
+}
+
+impl Untold {
+    /// Writes the events.
+    pub async fn tell(self, ctx: &Context) {
+        let after = self.line.status.clone().unwrap_or_default();
+        events::publish(ctx, &self.line, &self.before, &after).await;
+    }
+}
+
 /// Writes a line's status if it differs, and the events for what flipped. Returns the object as the server has it.
 pub async fn save(
+    ctx: &Context,
+    line: &ClientNumber,
+    progress: &Progress,
+    overlay: &Overlay,
+    change: impl FnOnce(&mut ClientNumberStatus),
+) -> Result<ClientNumber, StepError> {
+    let before = line.status.clone().unwrap_or_default();
+    let written = write(ctx, line, progress, overlay, change).await?;
+    Untold { line: written.clone(), before }.tell(ctx).await;
+    Ok(written)
+}
+
+async fn write(
     ctx: &Context,
     line: &ClientNumber,
     progress: &Progress,
@@ -113,13 +155,7 @@ pub async fn save(
     let mut status = before.clone();
     change(&mut status);
     apply(&mut status, progress, overlay, declared(line), ctx.clock.now());
-    if status == before {
-        return Ok(line.clone());
-    }
-    let written = put(ctx, line, status).await?;
-    let after = written.status.clone().unwrap_or_default();
-    events::publish(ctx, &written, &before, &after).await;
-    Ok(written)
+    if status == before { Ok(line.clone()) } else { put(ctx, line, status).await }
 }
 
 /// What of the spec conditions speak of.
@@ -150,7 +186,7 @@ async fn put(ctx: &Context, line: &ClientNumber, status: ClientNumberStatus) -> 
 
 /// Whether the live object is the one that was planned on, as far as money and what is counted are concerned: a process
 /// that was frozen and wakes up must neither buy nor overwrite the attempts that another one has recorded since.
-fn as_known(known: &ClientNumber, live: &ClientNumber) -> bool {
+pub fn as_known(known: &ClientNumber, live: &ClientNumber) -> bool {
     let recorded = |line: &ClientNumber| {
         line.status.clone().map(|s| (s.purchase, s.link, s.verification, s.registration.map(|r| r.attempts)))
     };

@@ -80,26 +80,18 @@ mod tests {
         let now = Time("2026-11-01T10:00:00Z".parse().unwrap());
         let mut status = ClientNumberStatus::default();
         assert_eq!(plan(&status), Step::Acquire);
-        status.purchase = Some(PurchaseStatus {
-            phase: PurchasePhase::Ordered,
-            candidate: None,
-            attempt: 1,
-            reference: None,
-            order_id: None,
-            number_id: None,
-            price: None,
-            started_at: None,
-            owned_at: None,
-        });
+        status.purchase = Some(PurchaseStatus { attempt: 1, ..PurchaseStatus::new(PurchasePhase::Ordered) });
         assert_eq!(plan(&status), Step::Acquire, "ordered is not owned");
         if let Some(purchase) = status.purchase.as_mut() {
             purchase.phase = PurchasePhase::Owned;
         }
         assert_eq!(plan(&status), Step::Link);
         status.phone_number_id = Some("1".into());
-        status.link = Some(LinkStatus { phase: LinkPhase::Intended, started_at: now.clone(), attempt: 1 });
+        status.link =
+            Some(LinkStatus { phase: LinkPhase::Intended, started_at: now.clone(), attempt: 1, already_added: false });
         assert_eq!(plan(&status), Step::Link, "an intent is not a link");
-        status.link = Some(LinkStatus { phase: LinkPhase::Linked, started_at: now.clone(), attempt: 1 });
+        status.link =
+            Some(LinkStatus { phase: LinkPhase::Linked, started_at: now.clone(), attempt: 1, already_added: false });
         assert_eq!(plan(&status), Step::Verify);
         status.verification = Some(VerificationStatus {
             verified_at: Some(now.clone()),

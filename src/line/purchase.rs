@@ -3,7 +3,8 @@
 //! A phone number has no idempotency key, so the outcome of an order is never guessed: owned means that an order of our
 //! reference holds the number AND the account lists it, active. The same candidate is ordered again, or another one is
 //! chosen, only after the time in which an old POST could still be on its way; another one only after proof that the old
-//! one is not ours. Must never answer `Choose` while the candidate could become ours.
+//! one is not ours. An order whose id was answered exists: where it is not shown, the key may be another account's, and
+//! that proves nothing. Must never answer `Choose` or `OrderAgain` while the candidate could become ours.
 
 use jiff::Timestamp;
 
@@ -51,6 +52,8 @@ pub enum Decision {
         /// Documents that are missing.
         requirements: Option<String>,
     },
+    /// The carrier confirmed an order and shows it no more: nothing but looking again, and a person should look too.
+    Vanished,
     /// The candidate is proven absent and no POST can be on its way: order exactly it again.
     OrderAgain,
     /// The candidate is proven not ours: choose another.
@@ -87,14 +90,19 @@ pub fn decide(purchase: &PurchaseStatus, look: &LookUp, now: Timestamp, policy: 
                 wait(PurchasePhase::Rejected, Some(order_id.clone()), None)
             }
         }
-        (None, _) => {
-            if quiet {
-                Decision::OrderAgain
-            } else {
-                wait(PurchasePhase::Unknown, None, None)
-            }
-        }
+        (None, _) if !quiet => wait(PurchasePhase::Unknown, None, None),
+        (None, _) if purchase.order_id.is_some() => Decision::Vanished,
+        (None, _) => Decision::OrderAgain,
     }
+}
+
+/// Whether an order has been without an end for so long that a person should look. One that waits for documents says so
+/// by itself.
+pub fn overdue(purchase: &PurchaseStatus, now: Timestamp, policy: PolicyTime) -> bool {
+    use PurchasePhase::{Intended, Ordered, Unknown};
+    let since = purchase.chosen_at.as_ref().or(purchase.started_at.as_ref());
+    matches!(purchase.phase, Intended | Ordered | Unknown)
+        && since.is_some_and(|since| now >= since.0 + policy.order_patience())
 }
 
 /// The candidate that is recorded.
@@ -111,15 +119,11 @@ mod tests {
 
     fn purchase(phase: PurchasePhase) -> PurchaseStatus {
         PurchaseStatus {
-            phase,
             candidate: Some("+212612345678".into()),
             attempt: 1,
             reference: Some("prod/clients/atlas".into()),
-            order_id: None,
-            number_id: None,
-            price: None,
             started_at: Some(Time(T0.parse().unwrap())),
-            owned_at: None,
+            ..PurchaseStatus::new(phase)
         }
     }
 
@@ -164,13 +168,61 @@ mod tests {
         ];
         for (phase, order, listed, at, expected) in cases {
             let name = format!("{phase:?} {order:?} {listed:?} {at}");
-            let got = match decide(&purchase(phase), &look(order, listed), at, PolicyTime::default()) {
-                Decision::Own { .. } => own.to_owned(),
-                Decision::Wait { phase, .. } => format!("wait {phase:?}"),
-                Decision::OrderAgain => "order again".into(),
-                Decision::Choose => "choose".into(),
-            };
-            assert_eq!(got, expected, "{name}");
+            assert_eq!(decided(&purchase(phase), order, listed, at), expected, "{name}");
+        }
+    }
+
+    fn decided(purchase: &PurchaseStatus, order: Option<OrderState>, listed: Option<bool>, at: Timestamp) -> String {
+        match decide(purchase, &look(order, listed), at, PolicyTime::default()) {
+            Decision::Own { .. } => "own".into(),
+            Decision::Wait { phase, .. } => format!("wait {phase:?}"),
+            Decision::Vanished => "vanished".into(),
+            Decision::OrderAgain => "order again".into(),
+            Decision::Choose => "choose".into(),
+        }
+    }
+
+    /// A key of another account shows neither order nor number.
+    #[test]
+    fn an_order_that_was_confirmed_is_not_disproven_by_its_absence() {
+        use OrderState::{Ended, Pending, Success};
+        use PurchasePhase::{Intended, Ordered, Rejected, Unknown, WaitingRequirements};
+        let early: Timestamp = "2026-11-01T10:01:59Z".parse().unwrap();
+        let late: Timestamp = "2026-11-01T10:02:00Z".parse().unwrap();
+        for (phase, order, listed, at, expected) in [
+            (Ordered, None, None, early, "wait Unknown"),
+            (Ordered, None, None, late, "vanished"),
+            (WaitingRequirements, None, None, late, "vanished"),
+            (Unknown, None, None, late, "vanished"),
+            (Intended, None, None, late, "vanished"),
+            (Ordered, None, Some(true), late, "vanished"),
+            // It comes back with the right key.
+            (Unknown, Some(Pending), None, late, "wait Ordered"),
+            (Unknown, Some(Success), Some(true), late, "own"),
+            (Unknown, Some(Ended), None, late, "choose"),
+            // It was seen to have failed before it went.
+            (Rejected, None, None, late, "choose"),
+        ] {
+            let known = PurchaseStatus { order_id: Some("o1".into()), ..purchase(phase) };
+            assert_eq!(decided(&known, order.clone(), listed, at), expected, "{phase:?} {order:?} {listed:?} {at}");
+        }
+    }
+
+    #[test]
+    fn an_order_without_news_for_an_hour_is_a_persons_business() {
+        use PurchasePhase::{Burnt, Intended, Ordered, Owned, Rejected, Unknown, WaitingRequirements};
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (early, late) = (at("2026-11-01T10:59:59Z"), at("2026-11-01T11:00:00Z"));
+        let policy = PolicyTime::default();
+        for phase in [Intended, Ordered, Unknown] {
+            assert!(!overdue(&purchase(phase), early, policy), "{phase:?}");
+            assert!(overdue(&purchase(phase), late, policy), "{phase:?}");
+            let again =
+                PurchaseStatus { started_at: Some(Time(late)), chosen_at: Some(Time(at(T0))), ..purchase(phase) };
+            assert!(overdue(&again, late, policy), "{phase:?} ordered again: the candidate is as old");
+        }
+        for phase in [WaitingRequirements, Rejected, Owned, Burnt] {
+            assert!(!overdue(&purchase(phase), late, policy), "{phase:?}");
         }
     }
 }

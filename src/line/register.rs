@@ -17,7 +17,7 @@ use kube::api::{ObjectMeta, PostParams};
 use super::budget;
 use super::pass::Pass;
 use super::plan::Step;
-use super::route;
+use super::route::{self, Set};
 use super::status::Progress;
 use super::verify::entry;
 use super::{Outcome, StepError, StepResult};
@@ -136,7 +136,13 @@ fn name_gate(pass: &Pass<'_>, entry: &PhoneNumber, registration: &RegistrationSt
 
 /// Meta shows the line connected: the route becomes active, then the registration is recorded.
 async fn connected(pass: &mut Pass<'_>, entry: &PhoneNumber) -> StepResult {
-    route::set_state(pass, RouteState::Active, &registering()).await?;
+    if route::set_state(pass, RouteState::Active, &registering()).await? == Set::Lost {
+        // MongoDB comes from an older backup, or somebody removed it: a line that nothing is routed to is not Ready.
+        let message = "the routing table does not hold the line any more; it is written again next";
+        let progress = Progress::working(Step::Route, Reason::InProgress, message);
+        pass.save(&progress, |status| status.route = None).await?;
+        return Ok(Outcome::advanced(Step::Route));
+    }
     let now = Time(pass.ctx.clock.now());
     let name = entry.verified_name.clone();
     let ours = keep::ours(&pass.spec, &pass.portfolio);
@@ -183,8 +189,7 @@ async fn refused(pass: &mut Pass<'_>, error: ProviderError) -> StepResult {
             Ok(Outcome::wait(progress, poll))
         }
         Outcomes::NumberBurnt => {
-            let message = super::acquire::burnt_message(pass);
-            let progress = Progress::stalled(Step::Acquire, Reason::NumberBurnt, message);
+            let progress = super::acquire::burnt_message(pass);
             let bought = pass.status().purchase.is_some_and(|p| p.attempt > 0);
             pass.save(&progress, |status| {
                 if bought {

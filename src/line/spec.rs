@@ -9,6 +9,9 @@ use crate::domain::{CompanyId, Country, CustomerReference, E164, Invalid, Namesp
 use crate::resources::ClientNumber;
 use crate::resources::client_number::{Carrier, CodeMethod, DeletionPolicy};
 
+/// The only language that spoken codes are read in.
+const MACHINE_LANGUAGE: &str = "en_US";
+
 /// Where the number comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -85,6 +88,12 @@ impl LineSpec {
                 return Err(Invalid::new("spec.number", "", "write exactly one of acquire and existing"));
             }
         };
+        // The machine hears calls and reads English; what a rule of the CRD refuses may have been stored before that rule.
+        let (method, language) = if source.at_carrier() {
+            (CodeMethod::Voice, MACHINE_LANGUAGE.to_owned())
+        } else {
+            (spec.verification.method, spec.verification.language.clone())
+        };
         Ok(Self {
             portfolio: NamespacedName::new(
                 spec.portfolio_ref.namespace.clone().unwrap_or_else(|| namespace.clone()),
@@ -95,8 +104,8 @@ impl LineSpec {
             company: CompanyId::parse(spec.company_id.clone())?,
             display_name: spec.display_name.clone(),
             source,
-            method: spec.verification.method,
-            language: spec.verification.language.clone(),
+            method,
+            language,
             deletion_policy: spec.deletion_policy,
             retention_days: spec.retention_days.into(),
         })
@@ -105,5 +114,31 @@ impl LineSpec {
     /// What stands on its orders and its number at the carrier.
     pub fn reference(&self, owner: &OwnerId) -> CustomerReference {
         CustomerReference::new(owner.clone(), self.name.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_machine_is_spoken_to_in_english_and_a_person_as_they_wish() {
+        for (carrier, method, language) in
+            [("Telnyx", CodeMethod::Voice, "en_US"), ("External", CodeMethod::Sms, "fr_FR")]
+        {
+            let line: ClientNumber = serde_json::from_value(json!({
+                "apiVersion": "clientnumber.dev/v1alpha1", "kind": "ClientNumber",
+                "metadata": {"name": "rif", "namespace": "clients"},
+                "spec": {
+                    "companyId": "rif", "displayName": "Rif", "portfolioRef": {"name": "main"},
+                    "number": {"existing": {"phoneNumber": "+212661000001", "carrier": carrier}},
+                    "verification": {"method": "Sms", "language": "fr_FR"},
+                },
+            }))
+            .unwrap();
+            let spec = LineSpec::of(&line).unwrap();
+            assert_eq!((spec.method, spec.language.as_str()), (method, language), "{carrier}");
+        }
     }
 }

@@ -52,7 +52,7 @@ impl Progress {
 
 /// A provider's refusal that a person must settle, as it stands in status: waiting for the time of the next attempt must
 /// not hide it. What the controller itself found wrong is judged anew in each pass.
-pub fn standing(status: &ClientNumberStatus, step: Step) -> Option<Progress> {
+pub fn standing(status: &ClientNumberStatus, step: Step, overlay: &Overlay) -> Option<Progress> {
     const REFUSALS: [Reason; 7] = [
         Reason::LinkRefused,
         Reason::CapacityFull,
@@ -64,7 +64,8 @@ pub fn standing(status: &ClientNumberStatus, step: Step) -> Option<Progress> {
     ];
     let stalled = get(&status.conditions, ConditionType::Stalled).filter(|c| c.status == "True")?;
     let reason = REFUSALS.into_iter().find(|reason| reason.as_str() == stalled.reason)?;
-    (status.step.as_deref() == Some(step.as_str())).then(|| Progress::stalled(step, reason, stalled.message.clone()))
+    (status.step.as_deref() == Some(shown_step(step, overlay)))
+        .then(|| Progress::stalled(step, reason, stalled.message.clone()))
 }
 
 /// What stands over the pipeline.
@@ -76,6 +77,11 @@ pub enum Overlay {
     Suspended(Reason, String),
     /// Being released.
     Deleting,
+}
+
+impl Overlay {
+    /// The step that a line shows that is being released.
+    pub const RELEASE: &str = "release";
 }
 
 /// What of the spec conditions speak of.
@@ -109,7 +115,11 @@ pub fn apply(
     }
     status.conditions = fold(&status.conditions, wanted, declared.generation, now);
     status.observed_generation = declared.generation;
-    status.step = Some(if *overlay == Overlay::Deleting { "release" } else { progress.step.as_str() }.into());
+    status.step = Some(shown_step(progress.step, overlay).into());
+}
+
+fn shown_step(step: Step, overlay: &Overlay) -> &'static str {
+    if *overlay == Overlay::Deleting { Overlay::RELEASE } else { step.as_str() }
 }
 
 fn ready(progress: &Progress, overlay: &Overlay, was_ready: bool) -> Wanted {
@@ -189,12 +199,15 @@ mod tests {
         let mut status = ClientNumberStatus::default();
         let refused = Progress::stalled(Step::Link, Reason::LinkRefused, "Meta: no: do this");
         run(&mut status, &refused, &Overlay::None);
-        assert_eq!(standing(&status, Step::Link), Some(refused));
-        assert_eq!(standing(&status, Step::Verify), None);
+        assert_eq!(standing(&status, Step::Link, &Overlay::None), Some(refused.clone()));
+        assert_eq!(standing(&status, Step::Verify, &Overlay::None), None);
+        assert_eq!(standing(&status, Step::Link, &Overlay::Deleting), None, "of before the deletion");
+        run(&mut status, &refused, &Overlay::Deleting);
+        assert_eq!(standing(&status, Step::Link, &Overlay::Deleting), Some(refused));
         run(&mut status, &Progress::stalled(Step::Link, Reason::ReadOnly, "m"), &Overlay::None);
-        assert_eq!(standing(&status, Step::Link), None, "not a provider's refusal");
+        assert_eq!(standing(&status, Step::Link, &Overlay::None), None, "not a provider's refusal");
         run(&mut status, &Progress::working(Step::Link, Reason::LinkPending, "m"), &Overlay::None);
-        assert_eq!(standing(&status, Step::Link), None);
+        assert_eq!(standing(&status, Step::Link, &Overlay::None), None);
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! The providers' clients of each Portfolio, made from its Secrets, and what its lines share: one list of the WABA's
-//! numbers, one of the account's numbers, one of recordings. A call per line would use up Meta's 200 calls an hour.
+//! numbers, one of the account's numbers, one listener for codes. A call per line would use up Meta's 200 calls an hour.
 //!
 //! Made and replaced by the Portfolio's own reconcile only; lines take what is there.
 
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::listener::{HeardRecording, Listener};
+use super::operator::{Operator, TranscriberToken};
 use super::shared::Shared;
-use crate::domain::{AppId, BusinessId, ClusterId, E164, Invalid, OwnerId, SharedClock, WabaId};
-use crate::providers::telnyx::{OwnedNumber, Recording, Transcription};
+use super::turns::Turns;
+use crate::controller::wakes::Wakes;
+use crate::domain::{AppId, BusinessId, ClusterId, E164, Invalid, OwnerId, PolicyTime, SharedClock, WabaId};
+use crate::providers::telnyx::{Order, OwnedNumber};
 use crate::providers::{DocumentError, Http, ProviderError, meta, telnyx};
 use crate::resources::Portfolio;
 use crate::resources::names;
@@ -27,15 +31,26 @@ pub struct Credentials {
     pub access_token: SecretString,
     /// Meta app secret.
     pub app_secret: SecretString,
+    /// The token of the operator's transcriber.
+    pub transcriber_token: TranscriberToken,
 }
 
 impl Credentials {
+    fn at_carrier(&self, portfolio: &Portfolio) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.telnyx_key.expose_secret(), &portfolio.spec.telnyx.base_url).hash(&mut hasher);
+        hasher.finish()
+    }
+
     fn fingerprint(&self, portfolio: &Portfolio) -> u64 {
         let mut hasher = DefaultHasher::new();
         for secret in [&self.telnyx_key, &self.access_token, &self.app_secret] {
             secret.expose_secret().hash(&mut hasher);
         }
         let spec = &portfolio.spec;
+        self.transcriber_token.hash_into(&mut hasher);
+        let transcriber = spec.telnyx.transcriber.as_ref().map(|t| (&t.url, &t.model));
+        transcriber.hash(&mut hasher);
         (&spec.telnyx.base_url, &spec.meta.base_url, &spec.meta.graph_version, &spec.meta.app_id).hash(&mut hasher);
         hasher.finish()
     }
@@ -58,20 +73,19 @@ pub struct Account {
     /// The TeXML applications.
     pub applications: Applications,
     fingerprint: u64,
-    turns: Mutex<HashSet<String>>,
-    heard: Mutex<HashMap<String, Heard>>,
-    wrong: Mutex<HashSet<String>>,
+    /// The carrier's URL and key: who has the same listens in the same sequence.
+    at_carrier: u64,
+    /// Who awaits a code.
+    pub turns: Arc<Turns>,
     looked_at: Mutex<HashMap<E164, (String, Instant)>>,
+    mirrored: Mutex<HashMap<(String, String), Instant>>,
     waba_numbers: Shared<Vec<meta::PhoneNumber>, ProviderError>,
     owned_numbers: Shared<Vec<OwnedNumber>, ProviderError>,
-    recordings: Shared<Vec<Recording>, ProviderError>,
-    transcriptions: Shared<Vec<Transcription>, ProviderError>,
-}
-
-/// What this process remembers of a recording that is being read.
-struct Heard {
-    first_seen: Instant,
-    speech_to_text: bool,
+    orders: Shared<Vec<Order>, ProviderError>,
+    /// Where spoken codes are listened for.
+    pub listener: Arc<Listener>,
+    /// The operator's transcriber.
+    pub(super) operator: Option<Operator>,
 }
 
 /// Ids of the TeXML applications that calls run through.
@@ -106,6 +120,14 @@ impl Account {
         self.waba_numbers.peek()
     }
 
+    /// The same for somebody who can do without: None when they could not be read less than `max_age` ago either.
+    pub async fn waba_numbers_if_well(&self, max_age: Duration) -> Option<Result<(), ProviderError>> {
+        if self.waba_numbers.failed_within(max_age) {
+            return None;
+        }
+        Some(self.waba_numbers(max_age).await.map(|_| ()))
+    }
+
     /// The next reader of the WABA's numbers asks Meta: something was changed there.
     pub fn forget_waba_numbers(&self) {
         self.waba_numbers.forget();
@@ -123,33 +145,38 @@ impl Account {
         self.owned_numbers.forget();
     }
 
-    /// Recordings since `since`, shared by all numbers that await a code.
-    pub async fn recordings(
-        &self,
-        since: jiff::Timestamp,
-        max_age: Duration,
-    ) -> Result<Arc<Vec<Recording>>, ProviderError> {
-        self.recordings.get(max_age, || self.telnyx.recordings_since(since)).await
+    /// What the references of this owner id begin with.
+    pub fn reference_prefix(&self) -> String {
+        format!("{}/", self.owner)
     }
 
-    /// Takes one of the turns in which numbers await a code, unless others hold them all or older lines wait. `armed` are
-    /// the lines that hold one by their status: turns taken before this process began.
-    pub fn take_turn(&self, uid: &str, armed: &[String], older_waiting: usize, limit: usize) -> bool {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        if turns.contains(uid) {
-            return true;
-        }
-        let held = turns.iter().chain(armed).collect::<HashSet<_>>().len();
-        let free = held + older_waiting < limit;
-        if free {
-            turns.insert(uid.to_owned());
-        }
-        free
+    /// The carrier's orders of this owner id since `since`, in brief, from a list call not older than `max_age`: the
+    /// purchases' limits are held against it.
+    pub async fn orders(&self, since: jiff::Timestamp, max_age: Duration) -> Result<Arc<Vec<Order>>, ProviderError> {
+        self.orders
+            .get(max_age, || async { self.telnyx.orders_since(&self.reference_prefix(), Some(since)).await })
+            .await
     }
 
-    /// Gives the turn back.
+    /// The next reader of the orders asks Telnyx: one was made.
+    pub fn forget_orders(&self) {
+        self.orders.forget();
+    }
+
+    /// A line awaits no code any more: its turn is free, and it listens no more.
     pub fn end_turn(&self, uid: &str) {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.listener.stop(uid);
+        self.turns.end(uid);
+    }
+
+    /// Deletes a recording and what was written down from it.
+    pub async fn delete_recording(&self, recording: &HeardRecording) -> Result<(), ProviderError> {
+        for transcription in &recording.transcriptions {
+            self.telnyx.delete_transcription(&transcription.id).await?;
+        }
+        self.telnyx.delete_recording(&recording.recording.id).await?;
+        self.listener.deleted(&recording.recording.id);
+        Ok(())
     }
 
     /// Whether another line of this process has just chosen the number, so that a line looks at the next one instead of
@@ -160,35 +187,14 @@ impl Account {
         chosen.entry(number.clone()).or_insert_with(|| (uid.to_owned(), now)).0 == uid
     }
 
-    /// When this process first saw a recording.
-    pub fn first_seen(&self, recording: &str, now: Instant) -> Instant {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.entry(recording.to_owned()).or_insert(Heard { first_seen: now, speech_to_text: false }).first_seen
-    }
-
-    /// Whether speech-to-text may be asked for a recording: once, since it is charged for.
-    pub fn try_speech_to_text(&self, recording: &str) -> bool {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.get_mut(recording).is_some_and(|h| !std::mem::replace(&mut h.speech_to_text, true))
-    }
-
-    /// Notes that Meta refused the code that was read from a recording.
-    pub fn was_wrong(&self, recording: String) {
-        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).insert(recording);
-    }
-
-    /// Whether Meta refused the code that was read from a recording. A restart forgets it: it is then tried once more.
-    pub fn is_wrong(&self, recording: &str) -> bool {
-        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).contains(recording)
-    }
-
-    /// Transcriptions since `since`, shared likewise.
-    pub async fn transcriptions(
-        &self,
-        since: jiff::Timestamp,
-        max_age: Duration,
-    ) -> Result<Arc<Vec<Transcription>>, ProviderError> {
-        self.transcriptions.get(max_age, || self.telnyx.transcriptions_since(since)).await
+    /// Whether a line's number may be noted in its annotation: once in `gap`, so that two writers don't fight. Notes the try.
+    pub fn may_mirror(&self, uid: &str, number: &str, now: Instant, gap: Duration) -> bool {
+        let mut tries = self.mirrored.lock().unwrap_or_else(PoisonError::into_inner);
+        tries.retain(|_, at| now.saturating_duration_since(*at) < gap);
+        let key = (uid.to_owned(), number.to_owned());
+        let may = !tries.contains_key(&key);
+        tries.entry(key).or_insert(now);
+        may
     }
 }
 
@@ -196,13 +202,15 @@ impl Account {
 pub struct Accounts {
     http: Http,
     clock: SharedClock,
+    policy: PolicyTime,
+    wakes: Arc<Wakes>,
     by_uid: RwLock<HashMap<String, Arc<Account>>>,
 }
 
 impl Accounts {
     /// None yet.
-    pub fn new(http: Http, clock: SharedClock) -> Self {
-        Self { http, clock, by_uid: RwLock::default() }
+    pub fn new(http: Http, clock: SharedClock, policy: PolicyTime, wakes: Arc<Wakes>) -> Self {
+        Self { http, clock, policy, wakes, by_uid: RwLock::default() }
     }
 
     /// The account of a Portfolio, once its reconcile has made it.
@@ -241,23 +249,36 @@ impl Accounts {
             &self.http,
         )?
         .of_waba(&WabaId::parse(spec.meta.waba_id.clone())?);
+        let telnyx = telnyx::Client::new(&spec.telnyx.base_url, credentials.telnyx_key.clone(), &self.http)?;
+        let at_carrier = credentials.at_carrier(portfolio);
+        // A new token of Meta's must not begin a second sequence of list calls, nor free the turns of those who record.
+        let (listener, turns) = match self.get(portfolio).filter(|current| current.at_carrier == at_carrier) {
+            Some(current) => (current.listener.clone(), current.turns.clone()),
+            None => {
+                let listener = Listener::new(telnyx.clone(), self.clock.clone(), self.policy, self.wakes.clone());
+                (listener, Arc::default())
+            }
+        };
+        let operator = spec.telnyx.transcriber.as_ref();
+        let operator = operator.map(|t| Operator::new(t, &credentials.transcriber_token, &self.http)).transpose()?;
         Ok(Arc::new(Account {
             owner: OwnerId::parse(spec.owner_id.clone())?,
             cluster: cluster.clone(),
             waba: WabaId::parse(spec.meta.waba_id.clone())?,
             business: BusinessId::parse(spec.meta.business_id.clone())?,
-            telnyx: telnyx::Client::new(&spec.telnyx.base_url, credentials.telnyx_key.clone(), &self.http)?,
+            telnyx,
             meta,
             applications,
             fingerprint,
-            turns: Mutex::default(),
-            heard: Mutex::default(),
-            wrong: Mutex::default(),
+            at_carrier,
+            turns,
             looked_at: Mutex::default(),
+            mirrored: Mutex::default(),
             waba_numbers: Shared::new(self.clock.clone()),
             owned_numbers: Shared::new(self.clock.clone()),
-            recordings: Shared::new(self.clock.clone()),
-            transcriptions: Shared::new(self.clock.clone()),
+            orders: Shared::new(self.clock.clone()),
+            listener,
+            operator,
         }))
     }
 

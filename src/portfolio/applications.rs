@@ -8,45 +8,83 @@ use crate::domain::{ClusterId, OwnerId};
 use crate::providers::{ProviderError, telnyx};
 use crate::resources::{Portfolio, names};
 
+/// The address of a claim while none of the router is configured. RFC 2606: the name never resolves, so a call that is sent
+/// there is not answered.
+const NOWHERE: &str = "https://unconfigured.invalid/telnyx/reject.xml";
+
 /// What was found.
 pub enum Claimed {
     /// Ours; None of both while no address of the router is configured.
     Ours(Applications),
+    /// Claimed just now: another cluster may have done so at the same moment, so nothing is done before a second look.
+    Unconfirmed,
     /// Another cluster's.
     InUse(String),
 }
 
-/// Claims the owner id, makes what is missing and repairs addresses that drifted.
+/// Claims the owner id, makes what is missing and repairs addresses that drifted. The claim is made whatever is configured:
+/// numbers can be bought before their calls can be answered.
 pub async fn ensure(
     portfolio: &Portfolio,
     telnyx: &telnyx::Client,
     owner: &OwnerId,
     cluster: &ClusterId,
 ) -> Result<Claimed, ProviderError> {
-    let mut listed = telnyx.texml_applications().await?;
-    let plain = |listed: &[telnyx::TexmlApplication]| -> Vec<Application> {
-        listed.iter().map(|a| Application { id: a.id.clone(), name: a.name.clone() }).collect()
+    let decide = |listed: &[telnyx::TexmlApplication]| {
+        let plain = |a: &telnyx::TexmlApplication| Application {
+            id: a.id.clone(),
+            name: a.name.clone(),
+            created: a.created_at,
+        };
+        let all: Vec<Application> = listed.iter().map(plain).collect();
+        claim::decide(&all, owner, cluster, &portfolio.spec.take_over_from)
     };
-    let mut decision = claim::decide(&plain(&listed), owner, cluster, &portfolio.spec.take_over_from);
+    let mut listed = telnyx.texml_applications().await?;
+    let mut decision = decide(&listed);
     if let Decision::TakeOver { rename } = &decision {
-        for (id, name) in rename {
-            let url = listed.iter().find(|a| a.id == *id).and_then(|a| a.voice_url.clone()).unwrap_or_default();
-            telnyx.update_texml_application(id, name, &url).await?;
-        }
+        rename_all(telnyx, &listed, rename).await?;
         listed = telnyx.texml_applications().await?;
-        decision = claim::decide(&plain(&listed), owner, cluster, &portfolio.spec.take_over_from);
+        decision = decide(&listed);
     }
     let (capture, reject) = match decision {
         Decision::Ours { capture, reject } => (capture, reject),
         Decision::InUse { by } => return Ok(Claimed::InUse(by)),
         Decision::TakeOver { .. } => return Ok(Claimed::InUse(portfolio.spec.take_over_from.clone())),
+        Decision::Lost { by, rename } => {
+            rename_all(telnyx, &listed, &rename).await?;
+            return Ok(Claimed::InUse(by));
+        }
     };
-    let Some(urls) = voice_urls(portfolio) else { return Ok(Claimed::Ours(Applications::default())) };
-    let capture =
-        ensure_one(telnyx, &listed, capture, &names::capture_application(owner, cluster), &urls.capture).await?;
-    let reject = ensure_one(telnyx, &listed, reject, &names::reject_application(owner, cluster), &urls.reject).await?;
-    let capture = portfolio.spec.telnyx.voice_connection_id.clone().unwrap_or(capture);
-    Ok(Claimed::Ours(Applications { capture, reject }))
+    let new = capture.is_none() && reject.is_none();
+    let reject_name = names::reject_application(owner, cluster);
+    let applications = match voice_urls(portfolio) {
+        None => {
+            if new {
+                telnyx.create_texml_application(&reject_name, NOWHERE).await?;
+            }
+            Applications::default()
+        }
+        Some(urls) => {
+            let capture_name = names::capture_application(owner, cluster);
+            let capture = ensure_one(telnyx, &listed, capture, &capture_name, &urls.capture).await?;
+            let reject = ensure_one(telnyx, &listed, reject, &reject_name, &urls.reject).await?;
+            let capture = portfolio.spec.telnyx.voice_connection_id.clone().unwrap_or(capture);
+            Applications { capture, reject }
+        }
+    };
+    Ok(if new { Claimed::Unconfirmed } else { Claimed::Ours(applications) })
+}
+
+async fn rename_all(
+    telnyx: &telnyx::Client,
+    listed: &[telnyx::TexmlApplication],
+    rename: &[(String, String)],
+) -> Result<(), ProviderError> {
+    for (id, name) in rename {
+        let url = listed.iter().find(|a| a.id == *id).and_then(|a| a.voice_url.clone()).unwrap_or_default();
+        telnyx.update_texml_application(id, name, &url).await?;
+    }
+    Ok(())
 }
 
 async fn ensure_one(

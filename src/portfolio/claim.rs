@@ -2,7 +2,10 @@
 //!
 //! Two clusters with one owner id would each take the other's numbers for orphans and lines' numbers for their own. The
 //! applications' names carry the cluster's identity; another identity means that nothing is touched until a person says
-//! `takeOverFrom`.
+//! `takeOverFrom`. Two clusters that claim at the same moment both see both claims when they look again: the older one
+//! stands, and the other withdraws its own. Must never let a cluster act on a claim that it has not looked at again.
+
+use jiff::Timestamp;
 
 use crate::domain::{ClusterId, OwnerId};
 use crate::resources::names;
@@ -14,6 +17,8 @@ pub struct Application {
     pub id: String,
     /// Its friendly name.
     pub name: String,
+    /// When it was made, by the carrier's clock.
+    pub created: Option<Timestamp>,
 }
 
 /// What the names say.
@@ -31,6 +36,13 @@ pub enum Decision {
         /// Its identity.
         by: String,
     },
+    /// Claimed by both, and by another cluster first: this one withdraws its claim.
+    Lost {
+        /// Its identity.
+        by: String,
+        /// This cluster's own applications: id and a name that claims nothing.
+        rename: Vec<(String, String)>,
+    },
     /// Another cluster's, and this one may take over: rename its applications.
     TakeOver {
         /// Applications to rename: id and new name.
@@ -44,6 +56,7 @@ pub fn decide(applications: &[Application], owner: &OwnerId, cluster: &ClusterId
     let mut others: Vec<(&Application, &str, &str)> = Vec::new();
     let mut capture = None;
     let mut reject = None;
+    let mut ours: Vec<(&Application, &str)> = Vec::new();
     let mut sorted: Vec<&Application> = applications.iter().collect();
     // Two replicas may both have made one: the lowest id is the one.
     sorted.sort_by(|a, b| (a.id.len(), &a.id).cmp(&(b.id.len(), &b.id)));
@@ -52,6 +65,9 @@ pub fn decide(applications: &[Application], owner: &OwnerId, cluster: &ClusterId
         else {
             continue;
         };
+        if identity == cluster.as_str() {
+            ours.push((application, kind));
+        }
         match (identity == cluster.as_str(), kind) {
             (true, "capture") => capture = capture.or_else(|| Some(application.id.clone())),
             (true, "reject") => reject = reject.or_else(|| Some(application.id.clone())),
@@ -59,8 +75,17 @@ pub fn decide(applications: &[Application], owner: &OwnerId, cluster: &ClusterId
             (false, _) => others.push((application, identity, kind)),
         }
     }
-    if let Some((_, identity, _)) = others.iter().find(|(_, identity, _)| *identity != take_over_from) {
-        return Decision::InUse { by: (*identity).to_owned() };
+    let rivals: Vec<_> = others.iter().filter(|(_, identity, _)| *identity != take_over_from).collect();
+    if let Some((rival, identity, _)) = rivals.iter().min_by_key(|(application, ..)| age(application, applications)) {
+        let by = (*identity).to_owned();
+        let first = ours.iter().map(|(application, _)| age(application, applications)).min();
+        return match first {
+            None => Decision::InUse { by },
+            Some(first) if first < age(rival, applications) => Decision::Ours { capture, reject },
+            Some(_) => {
+                Decision::Lost { by, rename: ours.iter().map(|(app, kind)| retired(app, owner, kind)).collect() }
+            }
+        };
     }
     if others.is_empty() {
         return Decision::Ours { capture, reject };
@@ -72,7 +97,7 @@ pub fn decide(applications: &[Application], owner: &OwnerId, cluster: &ClusterId
                 "capture" if capture.is_none() => names::capture_application(owner, cluster),
                 "reject" if reject.is_none() => names::reject_application(owner, cluster),
                 // Ours is there already: the old one keeps existing under a name that claims nothing.
-                other => format!("clientnumber-retired/{owner}/{other}"),
+                other => return retired(application, owner, other),
             };
             (application.id.clone(), name)
         })
@@ -80,12 +105,23 @@ pub fn decide(applications: &[Application], owner: &OwnerId, cluster: &ClusterId
     Decision::TakeOver { rename }
 }
 
+/// Who came first. Ids decide where not all tell when they were made: they are the same for both clusters.
+fn age<'a>(application: &'a Application, all: &[Application]) -> (Option<Timestamp>, usize, &'a str) {
+    let told = all.iter().all(|application| application.created.is_some());
+    (application.created.filter(|_| told), application.id.len(), &application.id)
+}
+
+/// Under this name an application claims nothing; numbers that are attached to it stay so.
+fn retired(application: &Application, owner: &OwnerId, kind: &str) -> (String, String) {
+    (application.id.clone(), format!("clientnumber-retired/{owner}/{kind}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn app(id: &str, name: &str) -> Application {
-        Application { id: id.into(), name: name.into() }
+        Application { id: id.into(), name: name.into(), created: None }
     }
 
     #[test]
@@ -117,6 +153,34 @@ mod tests {
                     ("2".into(), "clientnumber/prod/me/reject".into())
                 ]
             }
+        );
+    }
+
+    #[test]
+    fn two_claims_at_once_leave_one_owner() {
+        let owner = OwnerId::parse("prod").unwrap();
+        let at = |application: Application, second: i64| Application {
+            created: Timestamp::from_second(1_793_000_000 + second).ok(),
+            ..application
+        };
+        let (a, b) = (app("7", "clientnumber/prod/a/reject"), app("5", "clientnumber/prod/b/reject"));
+        let run = |apps: &[Application], me: &str| decide(apps, &owner, &ClusterId::parse(me).unwrap(), "");
+        let wins = |id: &str| Decision::Ours { capture: None, reject: Some(id.into()) };
+        let loses = |by: &str, id: &str| Decision::Lost {
+            by: by.into(),
+            rename: vec![(id.into(), "clientnumber-retired/prod/reject".into())],
+        };
+        // By age, whatever the ids; without it by ids; and with equal age by ids.
+        let aged = [at(a.clone(), 0), at(b.clone(), 1)];
+        assert_eq!((run(&aged, "a"), run(&aged, "b")), (wins("7"), loses("a", "5")));
+        let unaged = [a.clone(), at(b.clone(), 1)];
+        assert_eq!((run(&unaged, "a"), run(&unaged, "b")), (loses("b", "7"), wins("5")));
+        let same = [at(a.clone(), 0), at(b, 0)];
+        assert_eq!((run(&same, "a"), run(&same, "b")), (loses("b", "7"), wins("5")));
+        assert_eq!(
+            run(&[a], "b"),
+            Decision::InUse { by: "a".into() },
+            "a cluster that has claimed nothing claims nothing"
         );
     }
 }

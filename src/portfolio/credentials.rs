@@ -5,6 +5,7 @@ use kube::{Api, ResourceExt};
 use secrecy::SecretString;
 
 use super::accounts::Credentials;
+use super::operator::TranscriberToken;
 use crate::resources::Portfolio;
 use crate::resources::portfolio::SecretKeyRef;
 
@@ -28,7 +29,7 @@ pub enum CredentialError {
     Kube(#[from] kube::Error),
 }
 
-/// Reads all three.
+/// Reads all that it names.
 pub async fn read(client: &kube::Client, portfolio: &Portfolio) -> Result<Credentials, CredentialError> {
     let namespace = portfolio.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
@@ -37,7 +38,28 @@ pub async fn read(client: &kube::Client, portfolio: &Portfolio) -> Result<Creden
         telnyx_key: one(&api, &namespace, &spec.telnyx.api_key_secret_ref, "telnyx.apiKeySecretRef").await?,
         access_token: one(&api, &namespace, &spec.meta.access_token_secret_ref, "meta.accessTokenSecretRef").await?,
         app_secret: one(&api, &namespace, &spec.meta.app_secret_secret_ref, "meta.appSecretSecretRef").await?,
+        transcriber_token: transcriber_token(&api, &namespace, portfolio).await?,
     })
+}
+
+/// The token of the operator's transcriber. It is asked last and for some codes only: without its token all lines go on,
+/// and whoever would ask it says what is missing.
+async fn transcriber_token(
+    api: &Api<Secret>,
+    namespace: &str,
+    portfolio: &Portfolio,
+) -> Result<TranscriberToken, CredentialError> {
+    let transcriber = portfolio.spec.telnyx.transcriber.as_ref();
+    let Some(reference) = transcriber.and_then(|t| t.token_secret_ref.as_ref()) else {
+        return Ok(TranscriberToken::None);
+    };
+    match one(api, namespace, reference, "telnyx.transcriber.tokenSecretRef").await {
+        Ok(token) => Ok(TranscriberToken::Token(token)),
+        Err(CredentialError::Missing { namespace, name, key, .. }) => {
+            Ok(TranscriberToken::Missing(format!("the Secret {name} in namespace {namespace} has no usable key {key}")))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn one(

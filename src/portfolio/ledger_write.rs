@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kube::Api;
 use kube::api::PostParams;
 
-use super::ledger::{self, Claim, Refusal};
-use crate::controller::context::Context;
+use super::business;
+use super::ledger::{self, Claim, Facts, Funds, Ordered, Refusal};
+use crate::controller::context::{Context, name_of};
 use crate::domain::{E164, NamespacedName};
-use crate::resources::Portfolio;
-use crate::resources::portfolio::LedgerEntry;
+use crate::resources::limits::Limits;
+use crate::resources::portfolio::RetainedNumber;
+use crate::resources::{Portfolio, PortfolioStatus};
 
 /// Why a claim was not written.
 #[derive(Debug, thiserror::Error)]
@@ -30,37 +32,61 @@ pub enum ClaimError {
 
 const ATTEMPTS: usize = 8;
 
-/// Claims. After a success no other line can claim the number, or the last slot, until it is settled.
+/// Claims. After a success no other line can claim the number, or the last slot of the business, until it is settled. Meta's
+/// lists are not asked for here: `business::refresh` comes before.
 pub async fn claim(
     ctx: &Context,
-    portfolio: &NamespacedName,
+    portfolio: &Portfolio,
     claim: &Claim,
-    at_meta: &[E164],
+    orders: &[Ordered],
+    funds: Option<&Funds>,
 ) -> Result<(), ClaimError> {
-    update(ctx, portfolio, |current| {
-        ledger::claim(
-            &current.status.as_ref().map(|s| s.ledger.clone()).unwrap_or_default(),
-            claim,
-            at_meta,
-            &current.spec.limits,
-            ctx.clock.now(),
-            ctx.policy,
-        )
-        .map_err(ClaimError::Refused)
+    let _turn = ctx.ledgers.take(Turn::Business(portfolio.spec.meta.business_id.clone())).await;
+    let others = business::others_now(ctx, portfolio).await?;
+    update(ctx, &name_of(&portfolio.metadata), |limits, status| {
+        // After the ledgers: a claim is settled when Meta's list shows its number.
+        let seen = business::seen(ctx, portfolio, &others, &claim.uid);
+        let facts = Facts { orders, funds, ..seen.facts() };
+        status.ledger = ledger::claim(&status.ledger, claim, &facts, limits, ctx.clock.now(), ctx.policy)
+            .map_err(ClaimError::Refused)?;
+        Ok(())
     })
     .await
 }
 
-/// Settles the line's claim. A Portfolio that is gone has nothing to settle.
+/// What a settled claim means for the list of numbers that are kept.
+#[derive(Debug, Clone)]
+pub enum Left {
+    /// Nothing.
+    Nothing,
+    /// The number is kept from now on.
+    Kept(RetainedNumber),
+    /// The number is a line's, or was given back: it is not listed any more.
+    Unlisted(E164),
+}
+
+/// Settles the line's claim and says what became of its number: one PUT. A Portfolio that is gone has nothing to settle.
 pub async fn settle(
     ctx: &Context,
     portfolio: &NamespacedName,
     line: &NamespacedName,
     uid: &str,
+    left: Left,
 ) -> Result<(), ClaimError> {
-    let result = update(ctx, portfolio, |current| {
-        let ledger = current.status.as_ref().map(|s| s.ledger.clone()).unwrap_or_default();
-        Ok(ledger::prune(&ledger::settle(&ledger, line, uid, ctx.clock.now()), ctx.clock.now(), ctx.policy))
+    let now = ctx.clock.now();
+    let result = update(ctx, portfolio, |_, status| {
+        status.ledger = ledger::prune(&ledger::settle(&status.ledger, line, uid, now), now, ctx.policy);
+        let before = status.retained.len();
+        match left.clone() {
+            Left::Nothing => {}
+            Left::Kept(number) => status.retained = ledger::keep(&status.retained, number),
+            Left::Unlisted(number) => status.retained.retain(|kept| kept.phone_number != number.as_str()),
+        }
+        if status.retained.len() != before {
+            let count = i32::try_from(status.retained.len()).unwrap_or(i32::MAX);
+            status.numbers.get_or_insert_default().retained = count;
+        }
+        Ok(())
     })
     .await;
     match result {
@@ -69,35 +95,50 @@ pub async fn settle(
     }
 }
 
-/// One writer a Portfolio at a time, in the order of coming.
+/// What is written by one at a time. Whoever has a business's turn may wait for a Portfolio's, never the other way round.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Turn {
+    /// A Portfolio's ledger.
+    Portfolio(NamespacedName),
+    /// New claims on the slots of a business.
+    Business(String),
+}
+
+/// Who writes, in the order of coming.
 #[derive(Default)]
-pub struct LedgerTurns(Mutex<HashMap<NamespacedName, Arc<tokio::sync::Mutex<()>>>>);
+pub struct LedgerTurns(Mutex<HashMap<Turn, Arc<tokio::sync::Mutex<()>>>>);
 
 impl LedgerTurns {
-    async fn take(&self, portfolio: &NamespacedName) -> tokio::sync::OwnedMutexGuard<()> {
+    async fn take(&self, turn: Turn) -> tokio::sync::OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            turns.entry(portfolio.clone()).or_default().clone()
+            turns.entry(turn).or_default().clone()
         };
         turn.lock_owned().await
+    }
+
+    /// The Portfolio is gone.
+    pub fn forget(&self, portfolio: &NamespacedName) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&Turn::Portfolio(portfolio.clone()));
     }
 }
 
 async fn update(
     ctx: &Context,
     name: &NamespacedName,
-    decide: impl Fn(&Portfolio) -> Result<Vec<LedgerEntry>, ClaimError>,
+    change: impl Fn(&Limits, &mut PortfolioStatus) -> Result<(), ClaimError>,
 ) -> Result<(), ClaimError> {
     let api: Api<Portfolio> = Api::namespaced(ctx.client.clone(), &name.namespace);
-    let _turn = ctx.ledgers.take(name).await;
+    let _turn = ctx.ledgers.take(Turn::Portfolio(name.clone())).await;
     for _ in 0..ATTEMPTS {
         let mut live = api.get(&name.name).await?;
-        let next = decide(&live)?;
-        let status = live.status.get_or_insert_default();
-        if status.ledger == next {
+        let before = live.status.clone().unwrap_or_default();
+        let mut status = before.clone();
+        change(&live.spec.limits, &mut status)?;
+        if status == before {
             return Ok(());
         }
-        status.ledger = next;
+        live.status = Some(status);
         match api.replace_status(&name.name, &PostParams::default(), &live).await {
             Ok(_) => return Ok(()),
             Err(kube::Error::Api(status)) if status.is_conflict() => {}

@@ -28,6 +28,7 @@ pub fn lines(ctx: &Context, portfolio: &Portfolio) -> Settled {
 pub async fn at(
     ctx: &Context,
     account: &Account,
+    uid: &str,
     lines: Settled,
     listed: &List<PhoneNumber>,
     owned: &List<OwnedNumber>,
@@ -35,8 +36,8 @@ pub async fn at(
     let ids: Vec<PhoneNumberId> = lines.at_meta.iter().filter_map(|expected| expected.key.parse().ok()).collect();
     let activity = ctx.store.line_activity();
     let (meta, carrier, heard) = tokio::join!(
-        all_at_meta(account, listed, &lines.at_meta),
-        all_at_carrier(account, owned, &lines.at_carrier),
+        all_at_meta(ctx, account, uid, listed, &lines.at_meta),
+        all_at_carrier(ctx, account, uid, owned, &lines.at_carrier),
         activity.last_of(&ids),
     );
     let heard = heard.unwrap_or_else(|error| {
@@ -49,29 +50,48 @@ pub async fn at(
         carrier,
         heard: heard.into_iter().map(|(id, at)| (id.to_string(), at)).collect(),
         about: lines.uids,
+        acted: Default::default(),
     }
+}
+
+/// What a list lacks: shown as gone already, and whose turn it is to be asked for.
+fn missing<T>(
+    ctx: &Context,
+    uid: &str,
+    [news, old]: [&'static str; 2],
+    expected: &[Expected],
+    there: &HashMap<String, T>,
+) -> (HashSet<String>, Vec<String>) {
+    let lacks = observed::missing(expected, there, [ctx.audits.asked(uid, news), ctx.audits.asked(uid, old)]);
+    ctx.audits.note_asked(uid, news, lacks.news.last());
+    ctx.audits.note_asked(uid, old, lacks.old.last());
+    (lacks.known, lacks.news.into_iter().chain(lacks.old).collect())
 }
 
 /// Meta's list, and what it lacks. None: it could not be read.
 async fn all_at_meta(
+    ctx: &Context,
     account: &Account,
+    uid: &str,
     listed: &List<PhoneNumber>,
     expected: &[Expected],
 ) -> Option<Seen<PhoneNumber>> {
     let there = listed.as_ref().ok()?.iter().map(|entry| (entry.id.to_string(), entry.clone())).collect();
-    let (known, ask) = observed::missing(expected, &there);
+    let (known, ask) = missing(ctx, uid, ["new meta", "old meta"], expected, &there);
     let looks = join_all(ask.iter().map(|id| at_meta(account, id))).await;
     Some(seen("WhatsApp Business Account", there, known, ask, looks))
 }
 
 /// The carrier's list, and what it lacks. None: it could not be read.
 async fn all_at_carrier(
+    ctx: &Context,
     account: &Account,
+    uid: &str,
     owned: &List<OwnedNumber>,
     expected: &[Expected],
 ) -> Option<Seen<OwnedNumber>> {
     let there = owned.as_ref().ok()?.iter().map(|number| (number.number.to_string(), number.clone())).collect();
-    let (known, ask) = observed::missing(expected, &there);
+    let (known, ask) = missing(ctx, uid, ["new carrier", "old carrier"], expected, &there);
     let looks = join_all(ask.iter().map(|number| at_carrier(account, number))).await;
     Some(seen("Telnyx account", there, known, ask, looks))
 }

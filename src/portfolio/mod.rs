@@ -6,26 +6,38 @@
 
 pub mod accounts;
 pub mod applications;
+pub mod audit;
+pub mod audits;
+pub mod business;
 pub mod claim;
 pub mod counts;
 pub mod credentials;
+pub mod findings;
 pub mod ledger;
 pub mod ledger_write;
+pub mod listener;
 mod look;
 pub mod observed;
+pub mod operator;
 mod round;
 pub mod rounds;
 pub mod shared;
-mod status;
+pub mod status;
+mod suspects;
+mod sweep;
+pub mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 
-use crate::controller::context::Context;
+use crate::controller::away::Service;
+use crate::controller::context::{Context, name_of};
+use crate::controller::events;
+use crate::resources::finding::FindingKind;
 use crate::resources::names::{ANNOTATION_RETRY, PORTFOLIO_FINALIZER};
 use crate::resources::{ClientNumber, Portfolio};
 use rounds::Basis;
@@ -81,9 +93,13 @@ pub fn check_interval(portfolio: &Portfolio) -> Duration {
 /// One pass over one Portfolio.
 pub async fn reconcile(seen: Arc<Portfolio>, ctx: Arc<Context>) -> Result<Action, kube::Error> {
     let api: Api<Portfolio> = Api::namespaced(ctx.client.clone(), &seen.namespace().unwrap_or_default());
+    if let Some(rest) = counted_just_now(&seen, &ctx) {
+        return Ok(Action::requeue(rest));
+    }
     let Some(portfolio) = api.get_opt(&seen.name_any()).await? else { return Ok(Action::await_change()) };
+    let basis = basis(&portfolio);
     if portfolio.metadata.deletion_timestamp.is_some() {
-        return delete(&api, &portfolio, &ctx).await;
+        return delete(&api, &portfolio, &ctx, &basis).await;
     }
     if !portfolio.finalizers().iter().any(|f| f == PORTFOLIO_FINALIZER) {
         let mut finalizers = portfolio.finalizers().to_vec();
@@ -91,59 +107,137 @@ pub async fn reconcile(seen: Arc<Portfolio>, ctx: Arc<Context>) -> Result<Action
         set_finalizers(&api, &portfolio, &finalizers).await?;
         return Ok(Action::requeue(Duration::ZERO));
     }
-    let basis = Basis {
-        generation: portfolio.metadata.generation.unwrap_or_default(),
-        retry: portfolio.annotations().get(ANNOTATION_RETRY).cloned(),
-    };
+    look_again(&api, &portfolio, &ctx, &basis).await
+}
+
+/// A round if one is due, else the counts that need none.
+async fn look_again(
+    api: &Api<Portfolio>,
+    portfolio: &Portfolio,
+    ctx: &Context,
+    basis: &Basis,
+) -> Result<Action, kube::Error> {
     let uid = portfolio.uid().unwrap_or_default();
-    if let Some(rest) = ctx.rounds.rest(&uid, &basis, ctx.clock.monotonic()) {
-        status::refresh_counts(&api, &portfolio, &ctx).await?;
+    if let Some(rest) = ctx.rounds.rest(&uid, basis, ctx.clock.monotonic()) {
+        status::refresh_counts(api, portfolio, ctx).await?;
         return Ok(Action::requeue(rest));
     }
-    if ctx.rounds.anew(&uid, &basis) {
+    if ctx.rounds.anew(&uid, basis) {
         ctx.rounds.ask_all(&uid);
     }
-    let found = round::run(&portfolio, &ctx).await;
-    let next = match &found.trouble {
-        None => ctx.jitter(ctx.policy.scaled(check_interval(&portfolio))),
-        Some(_) => ctx.jitter(ctx.policy.backoff(4)),
+    ctx.rounds.begin(&uid, ctx.clock.monotonic());
+    let found = round::run(portfolio, ctx).await;
+    let away = found.trouble.as_ref().and_then(|trouble| trouble.away);
+    if away.is_none() {
+        ctx.rounds.went_well(&uid);
+    }
+    let next = match (&found.trouble, away) {
+        (None, _) => ctx.jitter(ctx.policy.scaled(check_interval(portfolio))),
+        // Lines whose accounts are not known yet wait for this round: they go on soon after the provider is back.
+        (Some(_), Some((provider, answered))) => {
+            let (tries, since) = ctx.rounds.failed(&uid, ctx.clock.monotonic());
+            let probed = ctx.away.is_probed(&Service::Provider(name_of(&portfolio.metadata), provider));
+            ctx.jitter(ctx.policy.round_gap(tries, answered, probed, since))
+        }
+        (Some(trouble), None) => ctx.jitter(trouble.again.unwrap_or_else(|| ctx.policy.backoff(4))),
     };
-    status::write(&api, &portfolio, &ctx, &found).await?;
-    ctx.rounds.set(&uid, basis, ctx.clock.monotonic() + next);
-    Ok(Action::requeue(next))
+    status::write(api, portfolio, ctx, &found).await?;
+    let owned = found.evidence.as_ref().and_then(|evidence| evidence.owned.clone());
+    if let (None, Some(account), Some(owned)) = (&found.trouble, ctx.accounts.get(portfolio), owned) {
+        sweep::run(ctx, portfolio, &account, &owned).await;
+    }
+    let now = ctx.clock.monotonic();
+    let due = ctx.rounds.set(&uid, basis.clone(), now + next);
+    Ok(Action::requeue(due.saturating_duration_since(now)))
+}
+
+/// What a round of this Portfolio is made for.
+fn basis(portfolio: &Portfolio) -> Basis {
+    Basis {
+        generation: portfolio.metadata.generation.unwrap_or_default(),
+        retry: portfolio.annotations().get(ANNOTATION_RETRY).cloned(),
+    }
+}
+
+/// How long until the lines may be counted again, when that is all there is to do: no call follows.
+fn counted_just_now(seen: &Portfolio, ctx: &Context) -> Option<Duration> {
+    let (uid, now) = (seen.metadata.uid.as_deref()?, ctx.clock.monotonic());
+    if seen.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let round = ctx.rounds.rest(uid, &basis(seen), now)?;
+    ctx.rounds.may_count(uid, now).err().map(|rest| rest.min(round))
 }
 
 /// The lines that name a Portfolio.
 pub fn lines_of(ctx: &Context, portfolio: &Portfolio) -> Vec<Arc<ClientNumber>> {
-    let (namespace, name) = (portfolio.namespace(), portfolio.name_any());
-    ctx.lines
-        .state()
-        .into_iter()
-        .filter(|line| {
-            let reference = &line.spec.portfolio_ref;
-            reference.name == name && reference.namespace.clone().or_else(|| line.namespace()) == namespace
-        })
-        .collect()
+    ctx.lines.state().into_iter().filter(|line| names(line, portfolio)).collect()
 }
 
-/// A Portfolio can't go while lines use it: they could not be released without its accounts.
-async fn delete(api: &Api<Portfolio>, portfolio: &Portfolio, ctx: &Context) -> Result<Action, kube::Error> {
-    let lines = lines_of(ctx, portfolio).len();
-    if lines > 0 {
-        // They can only be released through its accounts, which a controller that was started since has not made yet.
-        if ctx.accounts.get(portfolio).is_none() {
-            let found = round::run(portfolio, ctx).await;
-            tracing::info!(portfolio = %portfolio.name_any(), usable = found.trouble.is_none(), "the accounts of a Portfolio that is to go were read, for the lines that are left");
-        }
-        status::write_in_use(api, portfolio, ctx, lines).await?;
-        return Ok(Action::requeue(ctx.jitter(ctx.policy.backoff(3))));
+fn names(line: &ClientNumber, portfolio: &Portfolio) -> bool {
+    let reference = &line.spec.portfolio_ref;
+    reference.name == portfolio.name_any()
+        && reference.namespace.clone().or_else(|| line.namespace()) == portfolio.namespace()
+}
+
+/// A Portfolio can't go while lines use it: they could not be released without its accounts. Until then it is looked
+/// after like any other: a line that is dead must not look Ready because its Portfolio is to go.
+async fn delete(
+    api: &Api<Portfolio>,
+    portfolio: &Portfolio,
+    ctx: &Context,
+    basis: &Basis,
+) -> Result<Action, kube::Error> {
+    if !portfolio.finalizers().iter().any(|f| f == PORTFOLIO_FINALIZER) {
+        return Ok(Action::await_change());
     }
+    if !lines_of(ctx, portfolio).is_empty() || line_was_made(portfolio, ctx).await? {
+        let round = look_again(api, portfolio, ctx, basis).await?;
+        let soon = Action::requeue(ctx.jitter(ctx.policy.backoff(3)));
+        // A line that the watch has not told of yet must not be waited for until the next round.
+        return Ok(if lines_of(ctx, portfolio).is_empty() { soon } else { round });
+    }
+    let drafts: Vec<_> = still_paid(portfolio, ctx).await.into_iter().collect();
+    events::write(ctx, &portfolio.object_ref(&()), drafts).await;
+    let (uid, name) = (portfolio.uid().unwrap_or_default(), name_of(&portfolio.metadata));
     ctx.accounts.withdraw(portfolio);
     ctx.observations.forget(portfolio);
-    ctx.rounds.forget(&portfolio.uid().unwrap_or_default());
+    ctx.rounds.forget(&uid);
+    ctx.audits.forget(&uid);
+    ctx.ledgers.forget(&name);
+    ctx.metrics.forget_portfolio(&name.to_string(), FindingKind::ALL.iter().map(|kind| kind.as_str()));
     let rest: Vec<String> = portfolio.finalizers().iter().filter(|f| *f != PORTFOLIO_FINALIZER).cloned().collect();
     set_finalizers(api, portfolio, &rest).await?;
     Ok(Action::await_change())
+}
+
+/// What stays paid for: by the carrier's list, as far as it can be read now, and by what status knew.
+async fn still_paid(portfolio: &Portfolio, ctx: &Context) -> Option<events::Draft> {
+    let status = portfolio.status.clone().unwrap_or_default();
+    let mut paid: Vec<String> = status.retained.iter().map(|number| number.phone_number.clone()).collect();
+    if let Some(account) = ctx.accounts.get(portfolio)
+        && let Ok(owned) = account.owned_numbers(Duration::ZERO).await
+    {
+        let living = owned.iter().filter(|number| !audit::is_gone(number));
+        paid.extend(living.map(|number| number.number.to_string()));
+    }
+    let (findings, _) = ctx.audits.findings(&portfolio.uid().unwrap_or_default(), &status.findings);
+    findings::still_paid(&findings, paid.iter().map(String::as_str))
+}
+
+/// Whether the API server has a line that names the Portfolio: the watch may be a moment behind one that was just made.
+async fn line_was_made(portfolio: &Portfolio, ctx: &Context) -> Result<bool, kube::Error> {
+    let naming = ListParams::default().fields(&format!("spec.portfolioRef.name={}", portfolio.name_any()));
+    let scopes: Vec<Api<ClientNumber>> = match ctx.namespaces.as_slice() {
+        [] => vec![Api::all(ctx.client.clone())],
+        names => names.iter().map(|name| Api::namespaced(ctx.client.clone(), name)).collect(),
+    };
+    for scope in scopes {
+        if scope.list(&naming).await?.items.iter().any(|line| names(line, portfolio)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn set_finalizers(api: &Api<Portfolio>, portfolio: &Portfolio, finalizers: &[String]) -> Result<(), kube::Error> {

@@ -5,7 +5,7 @@
 //! read is Unknown. Must never call a line gone on a list's word alone: a page that got lost would take lines down that work.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
 
@@ -45,13 +45,14 @@ pub enum Look<T> {
 pub struct Seen<T> {
     there: HashMap<String, T>,
     gone: HashSet<String>,
+    complete: bool,
 }
 
 impl<T> Seen<T> {
     /// From a complete list and the looks at those it lacks; `known`: lacking, and shown as gone already.
     pub fn new(there: HashMap<String, T>, known: HashSet<String>, looks: Vec<(String, Look<T>)>) -> Self {
         let complete = !looks.iter().any(|(_, look)| matches!(look, Look::Contradiction));
-        let mut seen = Self { there, gone: if complete { known } else { HashSet::new() } };
+        let mut seen = Self { there, gone: if complete { known } else { HashSet::new() }, complete };
         for (key, look) in looks {
             match look {
                 Look::Gone if complete => {
@@ -64,6 +65,11 @@ impl<T> Seen<T> {
             }
         }
         seen
+    }
+
+    /// False: the list lacked a number that is there all the same.
+    pub fn complete(&self) -> bool {
+        self.complete
     }
 
     /// Where a number is.
@@ -89,13 +95,25 @@ pub struct Observed {
     pub heard: HashMap<String, Timestamp>,
     /// The lines that this is about, by uid: those that were settled before the lists were asked for.
     pub about: HashSet<String>,
+    /// Lines that have acted upon this since, by uid.
+    pub acted: Acted,
 }
+
+/// Lines for which an observation is not true any more: they have changed at a provider what it shows.
+#[derive(Debug, Default)]
+pub struct Acted(Mutex<HashSet<String>>);
 
 impl Observed {
     /// Whether this tells something of a line. A line that was still on its way stands in the lists as it was then, not
     /// connected yet, and one made anew is not the former holder of its number.
     pub fn tells_of(&self, uid: &str) -> bool {
-        self.about.contains(uid)
+        self.about.contains(uid) && !self.acted.0.lock().unwrap_or_else(PoisonError::into_inner).contains(uid)
+    }
+
+    /// From now on this tells nothing of a line: it changes at a provider what is shown here, and must not do so again
+    /// before the next round has looked.
+    pub fn acted_upon(&self, uid: &str) {
+        self.acted.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned());
     }
 }
 
@@ -157,14 +175,36 @@ pub fn settled(lines: &[Arc<ClientNumber>]) -> Settled {
     settled
 }
 
-/// Of the expected ones that a list lacks: those that are shown as gone already, and those to be asked for alone, what is
-/// news first.
-pub fn missing<T>(expected: &[Expected], there: &HashMap<String, T>) -> (HashSet<String>, Vec<String>) {
+/// Of the expected ones, what a list lacks.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Shown as gone already.
+    pub known: HashSet<String>,
+    /// To be asked for alone: what is news.
+    pub news: Vec<String>,
+    /// To be asked for alone: what is shown to be there in another way.
+    pub old: Vec<String>,
+}
+
+/// Of the expected ones, what a list lacks, and who is asked for alone, as long as `LOOKS` lasts. What is news goes first,
+/// but leaves one place to what is not; within both the round goes on after the one that was asked for last (`news` and
+/// `old`), so that each gets its turn.
+pub fn missing<T>(expected: &[Expected], there: &HashMap<String, T>, [news, old]: [Option<String>; 2]) -> Missing {
     let lacking = || expected.iter().filter(|e| !there.contains_key(&e.key));
-    let known = lacking().filter(|e| e.shown == Shown::Gone).map(|e| e.key.clone()).collect();
-    let ask: BTreeSet<(Shown, &String)> =
-        lacking().filter(|e| e.shown != Shown::Gone).map(|e| (e.shown, &e.key)).collect();
-    (known, ask.into_iter().take(LOOKS).map(|(_, key)| key.clone()).collect())
+    let shown = |as_what| lacking().filter(move |e| e.shown == as_what).map(|e| &e.key).collect::<BTreeSet<_>>();
+    let (news, old) = (in_turn(&shown(Shown::There), news.as_ref()), in_turn(&shown(Shown::Otherwise), old.as_ref()));
+    let first = news.len().min(if old.is_empty() { LOOKS } else { LOOKS - 1 });
+    Missing {
+        known: shown(Shown::Gone).into_iter().cloned().collect(),
+        news: news.into_iter().take(first).cloned().collect(),
+        old: old.into_iter().take(LOOKS - first).cloned().collect(),
+    }
+}
+
+/// All of them, beginning with the one that follows `last`.
+pub fn in_turn<'a>(keys: &BTreeSet<&'a String>, last: Option<&String>) -> Vec<&'a String> {
+    let after = |key: &&&'a String| last.is_some_and(|last| **key <= last);
+    keys.iter().filter(|key| !after(key)).chain(keys.iter().filter(after)).copied().collect()
 }
 
 /// The last round of each Portfolio, by uid. In memory: after a restart lines stay as they are until the first round.
@@ -181,10 +221,12 @@ impl Observations {
     }
 
     /// Notes what a round saw.
-    pub fn set(&self, portfolio: &Portfolio, observed: Observed) {
+    pub fn set(&self, portfolio: &Portfolio, observed: Observed) -> Arc<Observed> {
+        let observed = Arc::new(observed);
         if let Some(uid) = portfolio.metadata.uid.clone() {
-            self.by_uid.write().unwrap_or_else(PoisonError::into_inner).insert(uid, Arc::new(observed));
+            self.by_uid.write().unwrap_or_else(PoisonError::into_inner).insert(uid, observed.clone());
         }
+        observed
     }
 
     /// The Portfolio is gone.
@@ -210,12 +252,31 @@ mod tests {
     #[test]
     fn what_is_news_is_asked_for_first_and_what_is_known_not_at_all() {
         let mut expected = vec![expect("a", Shown::Gone), expect("b", Shown::Otherwise), expect("z", Shown::There)];
-        let (known, ask) = missing(&expected, &list(&["z"]));
-        assert_eq!((known, ask), (HashSet::from(["a".to_owned()]), vec!["b".to_owned()]));
+        let none = || [None, None];
+        let lacks = missing(&expected, &list(&["z"]), none());
+        let known = HashSet::from(["a".to_owned()]);
+        assert_eq!(lacks, Missing { known, news: Vec::new(), old: vec!["b".to_owned()] });
         expected.extend((0..9).map(|n| expect(&format!("n{n}"), Shown::There)));
-        let (_, ask) = missing(&expected, &list(&[]));
-        assert_eq!(ask, ["n0", "n1", "n2", "n3", "n4"]);
-        assert_eq!(missing(&expected[2..3], &list(&["z"])), (HashSet::new(), Vec::new()));
+        let lacks = missing(&expected, &list(&[]), none());
+        assert_eq!(
+            (lacks.news, lacks.old),
+            (["n0", "n1", "n2", "n3"].map(str::to_owned).to_vec(), vec!["b".to_owned()])
+        );
+        assert_eq!(missing(&expected[2..3], &list(&["z"]), none()), Missing::default());
+    }
+
+    #[test]
+    fn each_that_a_list_lacks_gets_its_turn() {
+        let of = |shown, n| (0..n).map(move |i| expect(&format!("{shown:?}{i:02}"), shown));
+        let expected: Vec<Expected> = of(Shown::There, 11).chain(of(Shown::Otherwise, 3)).collect();
+        let (mut last, mut asked) = ([None, None], HashSet::new());
+        for _ in 0..3 {
+            let lacks = missing(&expected, &list(&[]), last);
+            assert_eq!((lacks.news.len(), lacks.old.len()), (LOOKS - 1, 1));
+            last = [lacks.news.last().cloned(), lacks.old.last().cloned()];
+            asked.extend(lacks.news.into_iter().chain(lacks.old));
+        }
+        assert_eq!(asked.len(), expected.len());
     }
 
     #[test]

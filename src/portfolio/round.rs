@@ -4,21 +4,28 @@
 
 use super::accounts::{Account, Applications};
 use super::applications::{self, Claimed};
+use super::audit::Evidence;
+use super::audit::holders::Holders;
 use super::credentials::{self, CredentialError};
 use super::look;
 use super::rounds::Daily;
+use super::suspects::{self, Sources};
 use crate::controller::context::Context;
 use crate::domain::{AppId, E164};
 use crate::line::drift::without_secrets;
-use crate::providers::telnyx::OwnedNumber;
-use crate::providers::{ErrorClass, ProviderError, Reason as Outcomes, meta};
+use crate::providers::{ErrorClass, Provider, ProviderError, Reason as Outcomes, meta};
 use crate::resources::Portfolio;
 use crate::resources::conditions::{ConditionType, Truth, Wanted, known};
 use crate::resources::portfolio::WebhookPolicy;
 use crate::resources::reasons::Reason;
+use crate::store::Route;
 use kube::ResourceExt;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long the routing table is waited for.
+const ROUTES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why the Portfolio is not Ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +36,10 @@ pub struct Trouble {
     pub message: String,
     /// Whether a person must act.
     pub human: bool,
+    /// When to look again; None: after the usual time.
+    pub again: Option<Duration>,
+    /// Which provider is away, and whether it gave an answer all the same.
+    pub away: Option<(Provider, bool)>,
 }
 
 /// What a round found.
@@ -40,8 +51,8 @@ pub struct Found {
     pub conditions: Vec<Wanted>,
     /// Numbers that Meta lists.
     pub at_meta: Option<Vec<E164>>,
-    /// Numbers at the carrier that carry our tag.
-    pub owned: Option<Vec<OwnedNumber>>,
+    /// What was read of numbers, orders and routes; None: the accounts could not be opened.
+    pub evidence: Option<Evidence>,
     /// Balance in USD.
     pub balance: Option<String>,
     /// Meta's messaging limit.
@@ -103,11 +114,15 @@ async fn accounts(portfolio: &Portfolio, ctx: &Context, found: &mut Found) -> Re
         reason: Reason::SecretMissing,
         human: matches!(error, CredentialError::Missing { .. }),
         message: error.to_string(),
+        again: None,
+        away: None,
     })?;
     let invalid = |error: crate::domain::Invalid| Trouble {
         reason: Reason::InvalidSpec,
         message: error.to_string(),
         human: true,
+        again: None,
+        away: None,
     };
     let bare = ctx.accounts.prepare(portfolio, &credentials, &ctx.cluster, Applications::default()).map_err(invalid)?;
     found.made_with = Some(bare.fingerprint());
@@ -134,7 +149,20 @@ async fn accounts(portfolio: &Portfolio, ctx: &Context, found: &mut Found) -> Re
                 bare.owner
             ),
             human: true,
+            again: None,
+            away: None,
         }),
+        Claimed::Unconfirmed => {
+            // Not with the account of a claim that was lost, either.
+            ctx.accounts.withdraw(portfolio);
+            Err(Trouble {
+                reason: Reason::InProgress,
+                message: "the ownerId was claimed at Telnyx; the claim is looked at again, and lines go on when no other cluster made one at the same moment".into(),
+                human: false,
+                again: Some(ctx.policy.order_poll()),
+                away: None,
+            })
+        }
         Claimed::Ours(applications) => {
             found.applications = Some(applications.clone());
             ctx.accounts.prepare(portfolio, &credentials, &ctx.cluster, applications).map_err(invalid)
@@ -153,6 +181,8 @@ async fn inspect_token(portfolio: &Portfolio, ctx: &Context, account: &Account) 
             reason: Reason::CredentialsInvalid,
             message: "Meta says that the access token is not valid: make a new one for the system user and put it into the Secret of meta.accessTokenSecretRef".into(),
             human: true,
+            again: None,
+            away: None,
         });
     }
     ctx.rounds.note(&uid, Daily::Token, key, ctx.clock.monotonic());
@@ -161,23 +191,65 @@ async fn inspect_token(portfolio: &Portfolio, ctx: &Context, account: &Account) 
 
 /// What can be read besides.
 async fn rest(portfolio: &Portfolio, ctx: &Context, account: &Account, found: &mut Found) {
-    let lines = look::lines(ctx, portfolio);
-    let (listed, owned, subscribed, business) = tokio::join!(
+    let (lines, then) = (look::lines(ctx, portfolio), Holders::of(&ctx.lines.state()));
+    let uid = portfolio.uid().unwrap_or_default();
+    let prefix = account.reference_prefix();
+    let clock = (ctx.clock.monotonic(), ctx.clock.now());
+    let (listed, owned, orders, routes, business) = tokio::join!(
         account.waba_numbers(Duration::ZERO),
         account.owned_numbers(Duration::ZERO),
-        subscribed(portfolio, ctx, account),
+        ctx.audits.orders(&uid, &account.telnyx, &prefix, clock, ctx.policy),
+        routes(ctx),
         business(portfolio, ctx, account),
     );
-    ctx.observations.set(portfolio, look::at(ctx, account, lines, &listed, &owned).await);
+    let orders = read("the orders", orders);
+    let mut status = portfolio.status.clone().unwrap_or_default();
+    (status.findings, _) = ctx.audits.findings(&uid, &status.findings);
+    let asked = async {
+        match &owned {
+            Err(_) => HashMap::new(),
+            Ok(owned) => {
+                let sources = Sources { status: &status, owned, orders: orders.as_deref(), lines: &then };
+                suspects::look(ctx, account, &uid, &sources).await
+            }
+        }
+    };
+    let webhooks = async {
+        match &listed {
+            Ok(_) => subscribed(portfolio, ctx, account).await,
+            // Each call to a provider that is away may count in its hourly budget: one tells enough.
+            Err(error) => {
+                as_read(portfolio, ConditionType::WebhookSubscribed).unwrap_or_else(|| webhooks_unknown(error))
+            }
+        }
+    };
+    let (observed, looks, subscribed) =
+        tokio::join!(look::at(ctx, account, &uid, lines, &listed, &owned), asked, webhooks);
+    let observed = ctx.observations.set(portfolio, observed);
     found.trouble = worse(listed.as_ref().err().map(provider), owned.as_ref().err().map(provider));
-    if let Ok(numbers) = listed {
+    if let Ok(numbers) = &listed {
         found.at_meta = Some(numbers.iter().filter_map(meta::PhoneNumber::number).collect());
         found.messaging_limit = numbers.iter().find_map(|n| n.messaging_limit().map(str::to_owned));
     }
-    if let Ok(numbers) = owned {
-        found.owned = Some(numbers.as_ref().clone());
-    }
+    found.evidence =
+        Some(Evidence { then, meta: listed.ok(), owned: owned.ok(), observed: Some(observed), routes, looks });
     found.conditions.extend([subscribed, business]);
+}
+
+/// The routing table; None: MongoDB does not answer in time.
+async fn routes(ctx: &Context) -> Option<Vec<Route>> {
+    let table = ctx.store.routes();
+    match tokio::time::timeout(ROUTES_WITHIN, table.all()).await {
+        Ok(routes) => read("the routes", routes),
+        Err(_) => read("the routes", Err("MongoDB did not answer in time")),
+    }
+}
+
+/// What was read; what was not is logged and left out, and nothing is said about it.
+fn read<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) -> Option<T> {
+    result
+        .inspect_err(|error| tracing::info!(error = %error, "{what} can't be read; the audit says nothing of them in this round"))
+        .ok()
 }
 
 /// What a person must settle goes first: lines go on working through what passes.
@@ -302,7 +374,9 @@ fn provider(error: &ProviderError) -> Trouble {
         _ if human => Reason::RefusedByProvider,
         _ => Reason::ProviderUnavailable,
     };
-    Trouble { reason, message: format!("{}; {}", error.provider_text(), error.what_to_do), human }
+    let away = (reason == Reason::ProviderUnavailable).then_some((error.provider, error.http_status.is_some()));
+    let message = format!("{}; {}", error.provider_text(), error.what_to_do);
+    Trouble { reason, message, human, again: None, away }
 }
 
 #[cfg(test)]
@@ -310,7 +384,7 @@ mod tests {
     use super::*;
 
     fn trouble(reason: Reason, human: bool) -> Trouble {
-        Trouble { reason, message: "m".into(), human }
+        Trouble { reason, message: "m".into(), human, again: None, away: None }
     }
 
     #[test]

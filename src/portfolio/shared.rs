@@ -76,6 +76,11 @@ impl<T, E: Clone> Shared<T, E> {
         }
     }
 
+    /// Whether the last fetch failed less than `age` ago.
+    pub fn failed_within(&self, age: Duration) -> bool {
+        self.last().failure.as_ref().is_some_and(|(ended, _)| self.clock.monotonic().duration_since(*ended) < age)
+    }
+
     /// What was fetched last, however old.
     pub fn peek(&self) -> Option<Arc<T>> {
         self.last().value.as_ref().map(|last| last.value.clone())

@@ -27,6 +27,7 @@ const WRITES: &[&str] = &[
     "create_phone_number",
     "create_texml_application",
     "deregister",
+    "place_call",
     "register",
     "release_number",
     "request_code",
@@ -88,6 +89,7 @@ fn dialect(provider: Provider) -> &'static Dialect {
     match provider {
         Provider::Telnyx => &telnyx::errors::DIALECT,
         Provider::Meta => &meta::errors::DIALECT,
+        Provider::Transcriber => unreachable!("it words no errors"),
     }
 }
 

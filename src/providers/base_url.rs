@@ -59,6 +59,20 @@ impl BaseUrl {
     }
 }
 
+/// One address that is used exactly as it is, with its query; true: plain http, which must not go through a proxy. None:
+/// neither https nor local, or with a user or a fragment.
+pub(crate) fn address(text: &str) -> Option<(Url, bool)> {
+    let url = Url::parse(text).ok()?;
+    let host = url.host_str().filter(|host| !host.is_empty())?;
+    let plain = match url.scheme() {
+        "https" => false,
+        "http" if is_local(host) => true,
+        _ => return None,
+    };
+    let clean = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    clean.then_some((url, plain))
+}
+
 /// Loopback or cluster-local.
 pub(crate) fn is_local(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -95,6 +109,22 @@ mod tests {
         ] {
             let error = BaseUrl::parse(bad).map(|_| ()).unwrap_err().to_string();
             assert!(error.contains("https") && !error.contains("pass"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn addresses_keep_their_query() {
+        for (text, want) in [
+            ("https://stt.example.ma/v1/t?key=1", Some(false)),
+            ("http://stt.speech.svc/v1/t", Some(true)),
+            ("http://stt.example.ma/v1/t", None),
+            ("https://user:pass@stt.example.ma/v1/t", None),
+            ("https://stt.example.ma/#t", None),
+            ("stt.example.ma/v1", None),
+        ] {
+            let got = address(text);
+            assert_eq!(got.as_ref().map(|(_, plain)| *plain), want, "{text}");
+            assert!(got.is_none_or(|(url, _)| url.as_str() == text), "{text}");
         }
     }
 

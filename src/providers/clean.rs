@@ -16,6 +16,11 @@ pub(crate) fn clean(text: &str, secrets: &[&str]) -> String {
     shortened(&line(text, secrets), MAX)
 }
 
+/// The same as the end of a sentence; nothing where what is answered may hold what was said.
+pub(crate) fn excerpt_of(quiet: bool, body: &[u8], secrets: &[&str]) -> String {
+    if quiet { String::new() } else { format!("; it starts with: {}", excerpt(body, secrets)) }
+}
+
 /// The first characters of a body that should have been JSON.
 pub(crate) fn excerpt(body: &[u8], secrets: &[&str]) -> String {
     // Cleaned before it is cut, so that the cut can't leave half a secret that no longer matches.

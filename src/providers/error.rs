@@ -17,6 +17,8 @@ pub enum Provider {
     Telnyx,
     /// WhatsApp's Graph API.
     Meta,
+    /// The operator's own speech-to-text service.
+    Transcriber,
 }
 
 impl Provider {
@@ -25,6 +27,7 @@ impl Provider {
         match self {
             Self::Telnyx => "telnyx",
             Self::Meta => "meta",
+            Self::Transcriber => "transcriber",
         }
     }
 }
@@ -34,6 +37,7 @@ impl fmt::Display for Provider {
         f.write_str(match self {
             Self::Telnyx => "Telnyx",
             Self::Meta => "Meta",
+            Self::Transcriber => "the transcriber",
         })
     }
 }
@@ -143,10 +147,10 @@ impl ProviderError {
         self.reason == reason
     }
 
-    /// True if the transport held the call back: its turn below the account's limit would have come too late. Nothing
-    /// happened at the provider, whatever the call would have done.
+    /// True if the transport held the call back: its turn below the account's limit would have come too late, or this
+    /// process does not lead any more. Nothing happened at the provider, whatever the call would have done.
     pub fn was_not_sent(&self) -> bool {
-        self.reason == Reason::RateLimited && self.http_status.is_none()
+        matches!(self.reason, Reason::RateLimited | Reason::NotLeading) && self.http_status.is_none()
     }
 
     /// Provider's text and code, for a condition's message: `Meta: Two step verification PIN Mismatch (133005)`.

@@ -151,8 +151,8 @@ impl Transport {
             return Ok(());
         }
         let secrets = self.secrets_with(&request.secrets);
-        let (kind, start) = (clean::clean(&kind, &secrets), clean::excerpt(body, &secrets));
-        let text = format!("the answer is not JSON but {kind}; it starts with: {start}");
+        let start = clean::excerpt_of(request.operation.quiet, body, &secrets);
+        let text = format!("the answer is not JSON but {}{start}", clean::clean(&kind, &secrets));
         let mut error = self.unreadable(request.operation, text);
         error.http_status = Some(status.as_u16());
         Err(Failure { error, repeat: false })

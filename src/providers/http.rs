@@ -34,6 +34,9 @@ pub struct ProviderCall {
 /// Called after each attempt.
 pub type CallHook = Arc<dyn Fn(&ProviderCall) + Send + Sync>;
 
+/// Asked before each call that is not a read.
+pub type Permission = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The HTTP client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -53,6 +56,8 @@ pub struct Http {
     pub(crate) patience: Option<Duration>,
     /// Shared by all clients of one account.
     pub(crate) paces: Arc<Paces>,
+    /// Whether this process may change anything at a provider at this moment.
+    pub(crate) may_write: Permission,
 }
 
 impl Http {
@@ -75,6 +80,7 @@ impl Http {
             #[cfg(test)]
             patience: None,
             paces: Arc::default(),
+            may_write: Arc::new(|| true),
         })
     }
 
@@ -82,6 +88,12 @@ impl Http {
     #[cfg(test)]
     pub(crate) fn within(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
+        self
+    }
+
+    /// With a permission that may end: a replica that does not lead any more changes nothing.
+    pub fn writing_while(mut self, may_write: Permission) -> Self {
+        self.may_write = may_write;
         self
     }
 

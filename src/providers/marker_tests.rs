@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::captured::Captured;
 use super::error::ProviderError;
 use super::http::Http;
-use super::transport_tests::Log;
 use super::{meta, telnyx};
 use crate::domain::{AppId, CustomerReference, E164, OtpCode, PhoneNumberId, Pin};
 
@@ -148,14 +148,7 @@ fn innocent(text: &str, what: &str) {
 
 #[tokio::test]
 async fn markers_are_nowhere() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .without_time()
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let log = Captured::begin();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hearing = heard.clone();
     let http = Http::new().unwrap().with_hook(Arc::new(move |call| hearing.lock().unwrap().push(format!("{call:?}"))));
@@ -172,8 +165,7 @@ async fn markers_are_nowhere() {
     let ends = calls(&url, &http, &format!("{KEY}\n")).await;
     assert!(ends.iter().any(|end| end.contains("can't be sent")), "{ends:?}");
     ends.iter().for_each(|end| innocent(end, "an unusable key"));
-    drop(guard);
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let log = log.end();
     for line in log.lines() {
         innocent(line, "the log");
     }

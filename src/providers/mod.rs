@@ -2,8 +2,8 @@
 //!
 //! `transport` is below both and knows neither: time-outs, bounds, redirects, repeats. `telnyx` and `meta` hold one
 //! client each, and each one table of error codes (`errors.rs`). `error` and `reason` are what callers match on. `pace`
-//! holds a call back for seconds, to stay below the account's limit. Nothing here decides what to do next or counts
-//! budgets; that is the caller's.
+//! holds a call back for seconds, to stay below the account's limit. `transcriber` is the operator's own speech-to-text,
+//! and `sound` what it is given. Nothing here decides what to do next or counts budgets; that is the caller's.
 
 #[macro_use]
 mod open_enum;
@@ -11,6 +11,9 @@ mod open_enum;
 #[cfg(test)]
 mod answers;
 mod base_url;
+mod bounded;
+#[cfg(test)]
+mod captured;
 mod classify;
 mod clean;
 mod document;
@@ -26,7 +29,11 @@ mod pace;
 pub mod reason;
 mod refusal;
 mod request;
+pub mod sound;
 pub mod telnyx;
+pub mod transcriber;
+#[cfg(test)]
+mod transcriber_tests;
 mod transport;
 #[cfg(test)]
 mod transport_tests;

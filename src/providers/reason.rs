@@ -40,6 +40,8 @@ reasons! {
     AnswerTooLarge,
     /// A redirect, which is never followed with a token.
     Redirected,
+    /// Not sent: another replica leads.
+    NotLeading,
     /// Too many requests.
     RateLimited,
     /// The token or key is not accepted.
@@ -66,6 +68,8 @@ reasons! {
     SearchNeeded,
     /// Telnyx sells no numbers there.
     NoCoverage,
+    /// The number is locked against deletion.
+    DeletionLocked,
     /// The account can't pay.
     InsufficientFunds,
     /// Documents or details are missing.

@@ -49,7 +49,10 @@ pub(crate) fn refusal(
         _ => {
             let kind = header(headers, CONTENT_TYPE.as_str()).unwrap_or_else(|| "no content type".to_owned());
             let kind = clean::clean(&kind, secrets);
-            format!("HTTP {status} ({kind}) that starts with: {}", clean::excerpt(body, secrets))
+            match operation.quiet {
+                true => format!("HTTP {status} ({kind})"),
+                false => format!("HTTP {status} ({kind}) that starts with: {}", clean::excerpt(body, secrets)),
+            }
         }
     };
     let retry_after = (dialect.wait)(headers).or_else(|| retry_after(headers));
@@ -108,7 +111,7 @@ pub(crate) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// `Retry-After` in seconds or as a date; at most a day.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<u64>() {

@@ -20,11 +20,23 @@ pub(crate) struct Operation {
     pub(crate) timeout: Duration,
     pub(crate) max_bytes: usize,
     pub(crate) endpoints: Endpoints,
+    /// What is answered may hold what was said in a call: no part of it stands in an error, which is logged and shown.
+    pub(crate) quiet: bool,
+    /// A read that is not repeated here: who asks has a pace of its own.
+    pub(crate) once: bool,
 }
 
 impl Operation {
     pub(crate) const fn read(name: &'static str) -> Self {
-        Self { name, effect: Effect::Read, timeout: TOTAL_TIMEOUT, max_bytes: MIB, endpoints: Endpoints::Common }
+        Self {
+            name,
+            effect: Effect::Read,
+            timeout: TOTAL_TIMEOUT,
+            max_bytes: MIB,
+            endpoints: Endpoints::Common,
+            quiet: false,
+            once: false,
+        }
     }
 
     /// A read of a list, which may be larger.
@@ -39,6 +51,18 @@ impl Operation {
 
     pub(crate) const fn write(name: &'static str) -> Self {
         Self { effect: Effect::Write, ..Self::read(name) }
+    }
+
+    /// For reads that are asked for again and again, at a pace that a repeat would break.
+    pub(crate) const fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
+    /// For calls whose answers hold what was said.
+    pub(crate) const fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
     }
 
     /// For calls that have a limit of their own.

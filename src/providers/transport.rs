@@ -21,6 +21,7 @@ use super::pace::{self, Endpoints, Key, Refusal};
 use super::reason::Reason;
 use super::refusal::{self, Dialect};
 use super::request::{Operation, Request};
+use crate::domain::{Clock, SystemClock};
 
 /// How often a read is repeated at most.
 const REPEATS: u32 = 2;
@@ -84,8 +85,8 @@ impl Transport {
         self
     }
 
-    /// Sends no effect after this moment, neither after a wait in a bucket nor after a pause of the process: whoever has
-    /// recorded an intent may act on it for a short time only.
+    /// Sends no effect after this moment of [`SystemClock`], neither after a wait in a bucket nor after a pause of the
+    /// process or the machine: whoever has recorded an intent may act on it for a short time only.
     pub(crate) fn not_after(mut self, moment: Instant) -> Self {
         self.not_after = Some(moment);
         self
@@ -96,8 +97,8 @@ impl Transport {
         let (operation, secrets) = (request.operation, request.secrets.clone());
         let body = self.send(request).await?;
         serde_json::from_slice(&body).map_err(|_| {
-            let start = clean::excerpt(&body, &self.secrets_with(&secrets));
-            self.unreadable(operation, format!("the answer is not the JSON that was expected; it starts with: {start}"))
+            let start = clean::excerpt_of(operation.quiet, &body, &self.secrets_with(&secrets));
+            self.unreadable(operation, format!("the answer is not the JSON that was expected{start}"))
         })
     }
 
@@ -116,7 +117,8 @@ impl Transport {
             let jitter = Duration::from_millis(rand::rng().random_range(100..400) * u64::from(number));
             let pause = error.retry_after.unwrap_or_default() + jitter;
             let fits = pause <= LONGEST_PAUSE && Instant::now() + pause + CONNECT_TIMEOUT < deadline;
-            if !(repeat && request.operation.effect == Effect::Read && number <= REPEATS && fits) {
+            let repeats = request.operation.effect == Effect::Read && !request.operation.once;
+            if !(repeat && repeats && number <= REPEATS && fits) {
                 return Err(error);
             }
             last = Some(error);
@@ -132,13 +134,15 @@ impl Transport {
     async fn attempt(&self, request: &Request<'_>, number: u32, deadline: Instant) -> Result<Vec<u8>, Failure> {
         let operation = request.operation;
         let asked = Instant::now();
-        let until = deadline.min(asked + pace::bound(operation.effect)).min(self.latest(operation).unwrap_or(deadline));
+        let left = self.left(operation).map_or(deadline, |left| asked + left);
+        let until = deadline.min(asked + pace::bound(operation.effect)).min(left);
         let turn = self.http.paces.enter(&self.keys(request), operation.effect, pace::now() + (until - asked)).await;
         let (waited, started) = (asked.elapsed(), Instant::now());
         let mut seen = Seen::default();
         let result = match turn {
             Err(rest) => Err(self.held_back(operation, rest)),
-            Ok(_) if self.latest(operation).is_some_and(|latest| started >= latest) => Err(self.too_late(operation)),
+            Ok(_) if self.left(operation).is_some_and(|left| left.is_zero()) => Err(self.too_late(operation)),
+            Ok(_) if operation.effect != Effect::Read && !(self.http.may_write)() => Err(self.not_leading(operation)),
             Ok(turn) => {
                 let result = self.exchange(request, deadline, &mut seen).await;
                 if let Some(headers) = &seen.headers {
@@ -158,8 +162,10 @@ impl Transport {
         operation.timeout
     }
 
-    fn latest(&self, operation: Operation) -> Option<Instant> {
-        self.not_after.filter(|_| operation.effect == Effect::Write)
+    /// How long an effect may still be sent, on the clock of who recorded it: that one counts a suspension too.
+    fn left(&self, operation: Operation) -> Option<Duration> {
+        let latest = self.not_after.filter(|_| operation.effect == Effect::Write)?;
+        Some(latest.saturating_duration_since(SystemClock.monotonic()))
     }
 
     /// The buckets that a call counts in.
@@ -167,7 +173,9 @@ impl Transport {
         let (provider, endpoints) = (self.dialect.provider, request.operation.endpoints);
         let key = |endpoints, scope: &str| Key { provider, account: self.account, endpoints, scope: scope.to_owned() };
         match (provider, endpoints) {
-            (Provider::Telnyx, _) | (Provider::Meta, Endpoints::App) => vec![key(endpoints, "")],
+            (Provider::Telnyx | Provider::Transcriber, _) | (Provider::Meta, Endpoints::App) => {
+                vec![key(endpoints, "")]
+            }
             // Meta: `/{version}/{number}/messages`.
             (Provider::Meta, Endpoints::Messages) => {
                 let number = request.path.get(1).copied().unwrap_or("");
@@ -230,6 +238,13 @@ impl Transport {
         error.class = ErrorClass::Throttled { retry_after: Some(rest) };
         error.retry_after = Some(rest);
         Failure { error, repeat: false }
+    }
+
+    /// Certainly not done by this process, which does not lead any more.
+    fn not_leading(&self, operation: Operation) -> Failure {
+        let text = "nothing was sent: this replica does not lead any more".to_owned();
+        let what = "nothing to do: the replica that leads goes on with it";
+        Failure { error: self.error(operation, Class::Transient, Reason::NotLeading, text, what), repeat: false }
     }
 
     /// Not done by this process, which stood still meanwhile: another may have acted.

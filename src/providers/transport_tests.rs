@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::base_url::BaseUrl;
+use super::captured::Captured;
 use super::error::{Effect, ErrorClass, ProviderError};
 use super::http::Http;
 use super::reason::Reason;
@@ -112,12 +113,29 @@ async fn reads_are_repeated_and_writes_never() {
         let error = call(&server.url, normal(effect)).await.unwrap_err();
         assert_eq!((server.count(), error.class), (want_requests, want_class), "{effect:?}");
     }
+    let server = Server::start(|_, _, _, _| respond(503, "text/plain", "busy")).await;
+    call(&server.url, normal(Effect::Read).once()).await.unwrap_err();
+    assert_eq!(server.count(), 1, "a pace of its own");
     let healing = Server::start(|before, _, _, _| match before {
         0 | 1 => respond(502, "text/html", "<html>"),
         _ => respond(200, "application/json", r#"{"ok": true}"#),
     })
     .await;
     assert_eq!(call(&healing.url, normal(Effect::Read)).await.unwrap(), json!({"ok": true}));
+}
+
+#[tokio::test]
+async fn who_does_not_lead_reads_and_changes_nothing() {
+    let server = Server::start(|_, _, _, _| respond(200, "application/json", "{}")).await;
+    let http = Http::new().unwrap().writing_while(Arc::new(|| false));
+    for (effect, sent) in [(Effect::Read, true), (Effect::Set, false), (Effect::Write, false)] {
+        let request = Request::new(normal(effect), Method::POST, &["thing"]).json(json!({"a": 1}));
+        let result = transport_over(&http, &server.url).json::<Value>(request).await;
+        let held_back = result.as_ref().err().map(|e| (e.was_not_sent(), e.class, e.reason));
+        let want = (!sent).then_some((true, ErrorClass::Transient, Reason::NotLeading));
+        assert_eq!(held_back, want, "{effect:?}");
+    }
+    assert_eq!(server.count(), 1);
 }
 
 #[tokio::test]
@@ -234,16 +252,8 @@ async fn without_a_connection_nothing_was_sent() {
 /// The marker token, a code and a signed URL come back in every way a server could send them; nothing may pass.
 #[tokio::test]
 async fn no_secret_in_errors_or_logs() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer({
-            let log = log.clone();
-            move || log.clone()
-        })
-        .finish();
     let http = Http::new().unwrap();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let log = Captured::begin();
     for status in [200, 302, 400, 401, 403, 404, 409, 422, 429, 500, 503] {
         for shape in 0..4 {
             let server = Server::start(move |_, path, headers, body| {
@@ -276,24 +286,9 @@ async fn no_secret_in_errors_or_logs() {
             }
         }
     }
-    drop(guard);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.end();
     assert!(log.contains("provider call"), "the log was not captured");
     for secret in [MARKER, "271828", "SIGmarker", "signature"] {
         assert!(!log.contains(secret), "{secret} in the log");
-    }
-}
-
-/// Takes a log.
-#[derive(Clone, Default)]
-pub(super) struct Log(pub(super) Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

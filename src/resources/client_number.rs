@@ -11,6 +11,7 @@ use super::rules;
 use crate::domain::NumberType;
 
 pub use super::line_status::*;
+pub use super::verification_status::*;
 
 /// The WhatsApp line of one client company: which company, under which name, on which number. The controller gets the
 /// number, adds it to the Portfolio's WhatsApp Business Account, verifies it, routes it and registers it. Ready is True

@@ -144,8 +144,9 @@ pub fn seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
-/// The conditions as wanted, with the transition times of those that did not flip. What is not wanted is gone, so
-/// conditions that others wrote don't stay.
+/// The conditions as wanted, with the transition times of those that did not flip. What is not wanted is gone, so that
+/// nobody's word but this one's stands under a name of ours. Types that are qualified by a domain ("example.com/Checked")
+/// are somebody else's and stay as they are: removing them would be a fight without end.
 pub fn fold(current: &[Condition], wanted: Vec<Wanted>, generation: i64, now: Timestamp) -> Vec<Condition> {
     let mut conditions: Vec<Condition> = wanted
         .into_iter()
@@ -161,6 +162,7 @@ pub fn fold(current: &[Condition], wanted: Vec<Wanted>, generation: i64, now: Ti
             }
         })
         .collect();
+    conditions.extend(current.iter().filter(|c| c.type_.contains('/')).cloned());
     conditions.sort_by_key(|c| ConditionType::rank(&c.type_));
     conditions
 }
@@ -201,17 +203,21 @@ mod tests {
     }
 
     #[test]
-    fn ready_stands_first_and_foreign_conditions_go() {
+    fn ready_stands_first_and_only_qualified_conditions_of_others_stay() {
         let now: Timestamp = "2026-11-01T10:00:00Z".parse().unwrap();
         let mut current =
             fold(&[], vec![Wanted::new(ConditionType::Stalled, Truth::True, Reason::OrderPending, "")], 1, now);
         current[0].type_ = "Foreign".into();
+        let own = Condition { type_: "example.com/Checked".into(), ..current[0].clone() };
+        current.insert(0, own.clone());
         let wanted = vec![
             Wanted::new(ConditionType::Stalled, Truth::True, Reason::NameDeclined, ""),
             Wanted::new(ConditionType::NumberAcquired, Truth::True, Reason::Acquired, ""),
             Wanted::new(ConditionType::Ready, Truth::False, Reason::NameDeclined, ""),
         ];
-        let types: Vec<String> = fold(&current, wanted, 1, now).into_iter().map(|c| c.type_).collect();
-        assert_eq!(types, ["Ready", "NumberAcquired", "Stalled"]);
+        let folded = fold(&current, wanted, 2, now);
+        let types: Vec<&str> = folded.iter().map(|c| c.type_.as_str()).collect();
+        assert_eq!(types, ["Ready", "NumberAcquired", "Stalled", "example.com/Checked"]);
+        assert_eq!(folded.last(), Some(&own), "as its owner wrote it");
     }
 }

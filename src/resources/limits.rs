@@ -12,7 +12,7 @@ use super::rules;
 #[x_kube(validation = Rule::new("self.purchasesPerDay >= self.purchasesPerHour").message("purchasesPerDay must be at least purchasesPerHour"))]
 pub struct Limits {
     /// Slots that Meta grants the business: 2 at first, 20 once it is verified, more on request. Portfolios of one
-    /// businessId share the count.
+    /// businessId share the count, as far as one controller watches them.
     #[x_kube(validation = Rule::new("self >= 1").message("use at least 1; to stop buying, set suspend"))]
     #[serde(default = "defaults::twenty")]
     pub max_numbers: i32,

@@ -7,6 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::verification_status::VerificationStatus;
+use crate::domain::NumberType;
+
 /// What the controller knows of the line. Written by the controller only; never holds a code, a PIN, a token or a
 /// candidate's data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -102,6 +105,51 @@ pub struct PurchaseStatus {
     /// When the number was seen to be ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owned_at: Option<Time>,
+    /// Kind of the number that was chosen; decides which documents go with its order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number_type: Option<NumberType>,
+    /// When this candidate was chosen first; it may be ordered again later, if an order is proven not to have arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_at: Option<Time>,
+    /// Giving the number back at the carrier, once that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub give_back: Option<GiveBackStatus>,
+    /// Since when the carrier shows the number no more, although it was not asked to take it back: believed at a second look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<Time>,
+    /// Numbers that were bought for this line, could not be used and were given back. None of them is taken again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<String>,
+}
+
+impl PurchaseStatus {
+    /// A purchase of which nothing but the phase is known.
+    pub fn new(phase: PurchasePhase) -> Self {
+        Self {
+            phase,
+            candidate: None,
+            attempt: 0,
+            reference: None,
+            order_id: None,
+            number_id: None,
+            price: None,
+            started_at: None,
+            owned_at: None,
+            number_type: None,
+            chosen_at: None,
+            give_back: None,
+            missing_since: None,
+            replaced: Vec::new(),
+        }
+    }
+}
+
+/// Giving a number back at the carrier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GiveBackStatus {
+    /// When the carrier was asked last, saved before the call: from then on the number may be gone.
+    pub asked_at: Time,
 }
 
 /// Prices in USD, decimal strings.
@@ -133,33 +181,9 @@ pub struct LinkStatus {
     pub started_at: Time,
     /// Counts attempts, from 1.
     pub attempt: i32,
-}
-
-/// Codes that were asked for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct VerificationStatus {
-    /// When codes were asked for, each counted before its call; of the last 72 hours.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub requests: Vec<Time>,
-    /// Since when the number records calls; absent: it rejects them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub armed_at: Option<Time>,
-    /// No code is asked for before this time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<Time>,
-    /// The last clientnumber.dev/call-requested-at that was acted on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handled_call_request: Option<String>,
-    /// Until when the code that was asked for last may still be handed in; absent: none is awaited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code_expires_at: Option<Time>,
-    /// When Meta accepted the code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verified_at: Option<Time>,
-    /// Recordings that were there before the code was asked for: the carrier's ids. They don't count.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub known_recordings: Vec<String>,
+    /// Meta said that the number is added already; while this account does not list it, another one does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub already_added: bool,
 }
 
 /// Attempts to register.
@@ -175,6 +199,9 @@ pub struct RegistrationStatus {
     /// When the registration was seen at Meta.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registered_at: Option<Time>,
+    /// When Meta was asked last to deregister the line, saved before the call; counted among the attempts too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deregister_asked_at: Option<Time>,
 }
 
 /// What Meta and the carrier said of the line at the last look. What was not told stays as it was, or is absent.

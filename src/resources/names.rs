@@ -19,6 +19,8 @@ pub const ANNOTATION_RETRY: &str = "clientnumber.dev/retry-requested-at";
 pub const ANNOTATION_CALL: &str = "clientnumber.dev/call-requested-at";
 /// Its value must equal the phone number: the finalizer goes, the number becomes an orphan entry.
 pub const ANNOTATION_ABANDON: &str = "clientnumber.dev/abandon";
+/// Its value must equal the line's burnt number: that one is given back and another is bought.
+pub const ANNOTATION_REPLACE: &str = "clientnumber.dev/replace";
 /// Type of the Secret that holds a line's PIN.
 pub const SECRET_TYPE_PIN: &str = "clientnumber.dev/pin";
 /// Type of the Secret by which a person hands in a code.
@@ -38,8 +40,11 @@ pub fn code_secret(name: &str) -> String {
 
 /// Tag of every number of this installation.
 pub fn owner_tag(owner: &OwnerId) -> String {
-    format!("clientnumber:owner={owner}")
+    format!("{OWNER_TAG}{owner}")
 }
+
+/// Prefix of the tag that names the installation of a number.
+pub const OWNER_TAG: &str = "clientnumber:owner=";
 
 /// Prefix of the tag that names a number's company.
 pub const COMPANY_TAG: &str = "clientnumber:company=";

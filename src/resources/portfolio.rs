@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::finding::Finding;
 use super::limits::Limits;
 use super::rate_card::RateCard;
 use super::rules;
@@ -129,10 +130,15 @@ pub struct TelnyxAccount {
     #[schemars(length(max = 50))]
     #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, b.country == a.country && b.type == a.type))").message("name one requirement group per country and type"))]
     pub requirement_groups: Vec<RequirementGroup>,
-    /// A speech-to-text service of yours, asked last, when the carrier's transcription and speech-to-text gave no code.
-    /// [This release stores the field; it is asked by a later one.]
+    /// A speech-to-text service of yours, asked last, when the carrier's transcription and speech-to-text gave no code. It
+    /// gets the recording of Meta's call as a file and answers with its words; docs/transcriber.md has the form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcriber: Option<Transcriber>,
+    /// A test call before one of Meta's is spent: a number of yours calls the line and says six digits, which must come
+    /// back out of the recording. Only then is a code asked for. Left out: no test calls. They cost what Telnyx takes for
+    /// a call of a minute, at most two an hour and line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
     /// The API's base URL.
     #[serde(default = "default_telnyx_url")]
     #[schemars(length(max = 2048))]
@@ -160,17 +166,37 @@ pub struct RequirementGroup {
     pub id: String,
 }
 
+/// Who makes the test calls.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rehearsal {
+    /// The number that calls, in international form: active in this Telnyx account, and no line's own.
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new(rules::PHONE).message(rules::PHONE_MESSAGE))]
+    pub from_number: String,
+    /// Telnyx's id of the TeXML application that the call goes through. It needs an outbound voice profile that allows
+    /// calls to the lines' country.
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = Rule::new(rules::DIGITS).message("write the application's id as digits in quotes"))]
+    pub connection_id: String,
+}
+
 /// A speech-to-text service.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Transcriber {
-    /// Where recordings are sent.
+    /// Where recordings are sent: the whole address, such as https://stt.example.ma/v1/audio/transcriptions.
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new(rules::URL).message(rules::URL_MESSAGE))]
     pub url: String,
-    /// Bearer token for it.
+    /// Bearer token for it. Left out: none is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKeyRef>,
+    /// The model that is asked for, where the service wants one named, such as whisper-1. Left out: none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$')").message("write the name of a model that the service has, such as whisper-1, or leave it out"))]
+    pub model: Option<String>,
 }
 
 /// The Meta account.
@@ -322,6 +348,10 @@ pub struct PortfolioStatus {
     /// Numbers that are paid for and belong to no object.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retained: Vec<RetainedNumber>,
+    /// What the audit found that does not fit together, each with what to do: at most 100 and all that were abandoned; the
+    /// counts in numbers are whole. Nothing is released or changed because of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// When the accounts were last read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_round_at: Option<Time>,
@@ -345,9 +375,9 @@ pub struct NumberCounts {
     pub stalled: i32,
     /// Numbers paid for without an object.
     pub retained: i32,
-    /// Numbers of this owner id that nothing accounts for.
+    /// Numbers that are paid for and that nothing accounts for: findings Orphaned and Abandoned.
     pub orphaned: i32,
-    /// Numbers that only a person can delete at Meta.
+    /// Numbers that hold a slot, that no line uses and only a person can delete at Meta.
     pub awaiting_manual_deletion: i32,
 }
 
@@ -395,4 +425,7 @@ pub struct RetainedNumber {
     /// Its rent in USD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monthly_usd: Option<String>,
+    /// True: the rent is the rate card's; what the number was bought at is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
 }

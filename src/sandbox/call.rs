@@ -165,7 +165,7 @@ async fn run_document(shared: &Shared, url: &str, method: &str, call: &Facts) ->
 async fn fetch(http: &reqwest::Client, url: &str, method: &str, call: &Facts) -> Result<String, String> {
     let fields = [
         ("CallSid", call.leg.as_str()),
-        ("AccountSid", "d70873cd-7c98-401a-81b6-b1ae08246995"),
+        ("AccountSid", super::telnyx::outbound::ORGANIZATION),
         ("From", &call.from),
         ("To", &call.to),
         ("CallStatus", "ringing"),

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::dice::Dice;
+
 /// On which side of the effect a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
@@ -61,6 +63,9 @@ pub struct Plan {
     /// How many calls from there on.
     #[serde(default = "one")]
     pub count: u64,
+    /// The share of these calls that is struck, drawn from the seed; all if left out. `count` counts the struck ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance: Option<f64>,
     /// Side of the effect.
     #[serde(default)]
     pub when: When,
@@ -128,6 +133,9 @@ impl Plan {
         if self.action == Action::Alter && !changes && self.content_type.is_none() {
             return Err("alter changes nothing: give set, remove, headers or content_type".to_owned());
         }
+        if self.chance.is_some_and(|chance| !(0.0..=1.0).contains(&chance)) {
+            return Err("chance is a share of the calls: give a number from 0 to 1".to_owned());
+        }
         if self.status.is_some_and(|status| !(200..=599).contains(&status)) {
             return Err("status must be the HTTP status of an answer: give one from 200 to 599".to_owned());
         }
@@ -182,14 +190,33 @@ impl Strike {
     }
 }
 
+impl Fault {
+    /// Whether the call that was just counted is struck.
+    fn strikes(&self, dice: Dice) -> bool {
+        let Some(place) = self.seen.checked_sub(self.plan.nth.max(1)) else { return false };
+        match self.plan.chance {
+            None => place < self.plan.count,
+            Some(chance) => {
+                let drawn = dice.below(1_000_000, "fault", &format!("{}/{place}", self.id));
+                self.hits < self.plan.count && (drawn as f64) < chance * 1_000_000.0
+            }
+        }
+    }
+}
+
 /// All faults.
-#[derive(Default)]
 pub struct Faults {
+    dice: Dice,
     next: u64,
     all: Vec<Fault>,
 }
 
 impl Faults {
+    /// None yet.
+    pub fn new(dice: Dice) -> Self {
+        Self { dice, next: 0, all: Vec::new() }
+    }
+
     /// Plants a fault.
     pub fn plant(&mut self, plan: Plan) -> u64 {
         self.next += 1;
@@ -210,8 +237,7 @@ impl Faults {
                 continue;
             }
             fault.seen += 1;
-            let first = fault.plan.nth.max(1);
-            if strike.is_none() && fault.seen >= first && fault.seen - first < fault.plan.count {
+            if strike.is_none() && fault.strikes(self.dice) {
                 fault.hits += 1;
                 let released = fault.release.subscribe();
                 let operation = operation.to_owned();
@@ -284,11 +310,28 @@ mod tests {
             (r#"{"operation":"a.b","action":"drop","contains":"x"}"#, vec![false; 4]),
         ];
         for (text, expected) in cases {
-            let mut faults = Faults::default();
+            let mut faults = Faults::new(Dice::new(1));
             faults.plant(plan(text));
             let struck: Vec<bool> = (0..4).map(|_| faults.arrive("a.b", |_| false).is_some()).collect();
             assert_eq!(struck, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_share_of_the_calls_is_drawn_from_the_seed() {
+        let struck = |seed: u64, text: &str| {
+            let mut faults = Faults::new(Dice::new(seed));
+            faults.plant(plan(text));
+            (0..2_000).map(|_| faults.arrive("a.b", |_| false).is_some()).collect::<Vec<bool>>()
+        };
+        let times = |all: &[bool]| all.iter().filter(|one| **one).count();
+        let often = r#"{"operation":"a.*","action":"drop","chance":0.05,"count":1000000}"#;
+        assert!((60..140).contains(&times(&struck(7, often))), "{}", times(&struck(7, often)));
+        assert_eq!(struck(7, often), struck(7, often));
+        assert_ne!(struck(7, often), struck(8, often));
+        assert_eq!(times(&struck(7, r#"{"operation":"a.b","action":"drop","chance":0.5,"count":3}"#)), 3);
+        assert_eq!(times(&struck(7, r#"{"operation":"a.b","action":"drop","chance":0,"count":9}"#)), 0);
+        assert!(plan(r#"{"operation":"a","action":"drop","chance":1.5}"#).possible().is_err());
     }
 
     #[test]
@@ -311,7 +354,7 @@ mod tests {
 
     #[test]
     fn each_fault_counts_for_itself_and_release_reaches_the_held() {
-        let mut faults = Faults::default();
+        let mut faults = Faults::new(Dice::new(1));
         let first = faults.plant(plan(r#"{"operation":"a","action":"hold","when":"after"}"#));
         let second = faults.plant(plan(r#"{"operation":"a","action":"drop","nth":2}"#));
         let strike = faults.arrive("a", |_| true).expect("held");

@@ -17,6 +17,7 @@ mod kept;
 pub mod ledger;
 pub mod limits;
 pub mod meta;
+pub mod said;
 pub mod server;
 pub mod settings;
 pub mod speech;

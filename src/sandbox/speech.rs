@@ -4,6 +4,7 @@
 //! one by one, in groups, or as words, drawn per call. Never knows whether it is recorded: that is voice.rs.
 
 use super::dice::Dice;
+use super::said::Part;
 
 /// How the digits come out of the machine that hears them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,25 @@ impl Speech {
         Self { readings, ends_ms: at }
     }
 
+    /// What a document of the caller says; digits sound in a manner drawn for `key`, as Meta's do.
+    pub fn said(parts: &[Part], dice: &Dice, key: &str) -> Self {
+        let style = STYLES[dice.below(STYLES.len() as u64, "speech.style", key) as usize];
+        let (mut at, mut readings) = (LEAD_MS, Vec::new());
+        for part in parts {
+            match part {
+                Part::Pause(ms) => at += ms,
+                Part::Say(text) => {
+                    for (words, code) in runs(text) {
+                        let words = timed(words.into_iter(), &mut at, WORD_MS);
+                        let digits = timed(code.into_iter(), &mut at, DIGIT_MS);
+                        readings.push(Reading { words, digits, style, ends_ms: at });
+                    }
+                }
+            }
+        }
+        Self { readings, ends_ms: at }
+    }
+
     /// An ordinary caller's sentence.
     pub fn sentence(text: &str) -> Self {
         let mut at = LEAD_MS;
@@ -104,6 +124,24 @@ impl Speech {
             .collect();
         sentences.join(" ")
     }
+}
+
+/// Words and the single digits that follow them, again and again.
+fn runs(text: &str) -> Vec<(Vec<String>, Vec<char>)> {
+    let mut runs: Vec<(Vec<String>, Vec<char>)> = Vec::new();
+    for word in text.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let digit = bare.chars().next().filter(|c| c.is_ascii_digit() && bare.len() == 1);
+        if runs.last().is_none_or(|(_, digits)| digit.is_none() && !digits.is_empty()) {
+            runs.push((Vec::new(), Vec::new()));
+        }
+        let Some((words, digits)) = runs.last_mut() else { continue };
+        match digit {
+            Some(digit) => digits.push(digit),
+            None => words.push(word.to_owned()),
+        }
+    }
+    runs
 }
 
 fn timed<T>(items: impl Iterator<Item = T>, at: &mut u64, each_ms: u64) -> Vec<(u64, T)> {
@@ -181,6 +219,21 @@ mod tests {
             let heard = speech.heard(from, to);
             assert_eq!(heard, expected, "{from}..{to}");
         }
+    }
+
+    #[test]
+    fn a_document_is_said_in_its_order_and_time() {
+        let parts = [
+            Part::Say("Code is 1, 2, 0, 4, 5, 6.".to_owned()),
+            Part::Pause(2_000),
+            Part::Say("Code is 1, 2, 0, 4, 5, 6. Good bye.".to_owned()),
+        ];
+        let speech = Speech::said(&parts, &Dice::new(1), "a");
+        assert_eq!(speech.heard(0, u64::MAX).matches("Code is").count(), 2);
+        assert!(speech.heard(0, u64::MAX).ends_with("Good bye.."), "{}", speech.heard(0, u64::MAX));
+        // 300 ms, two words, six digits, the silence.
+        assert_eq!(speech.heard(4_400, 6_400), "", "silence");
+        assert!(Speech::said(&[], &Dice::new(1), "a").heard(0, u64::MAX).is_empty());
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl World {
             ledger: Ledger::default(),
             journal: Journal::default(),
             limits: Limits::default(),
-            faults: Faults::default(),
+            faults: Faults::new(Dice::new(seed)),
             outbox: Vec::new(),
             app_secret: None,
             webhook_url: None,

@@ -289,6 +289,7 @@ async fn null_is_left_out() -> Result<()> {
                 "/spec/telnyx/voiceConnectionId",
                 "/spec/telnyx/requirementGroups",
                 "/spec/telnyx/transcriber",
+                "/spec/telnyx/rehearsal",
                 "/spec/meta/webhookUrl",
                 "/spec/rateCards",
                 "/spec/checklist",

@@ -9,6 +9,7 @@ mod support;
 mod crds;
 mod delivery;
 mod docs;
+mod documented;
 mod e2e;
 mod hostile;
 mod network;

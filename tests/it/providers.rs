@@ -1,6 +1,7 @@
 //! The two clients against the sandbox, call by call in the order of the pipeline: do both understand the same providers?
 
 mod breadth;
+mod calling;
 
 use crate::support::{Program, Seen, run_dir, wait};
 use anyhow::{Context, Result, anyhow};
@@ -10,8 +11,9 @@ use axum::routing::get;
 use clientnumber::code::transcript;
 use clientnumber::domain::{AppId, BusinessId, Country, CustomerReference, E164, NumberType, OtpCode, Pin, WabaId};
 use clientnumber::providers::meta::{self, CodeMethod, CodeVerificationStatus};
-use clientnumber::providers::telnyx::{self, NumberUpdate, OrderStatus, OwnedStatus};
+use clientnumber::providers::telnyx::{self, NumberUpdate, OrderStatus, OwnedStatus, Transcription};
 use clientnumber::providers::{ErrorClass, Http, Reason};
+use jiff::{Timestamp, ToSpan};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
@@ -121,20 +123,20 @@ async fn a_line_call_by_call() -> Result<()> {
     .await?;
 
     // Verify: a wrong code first, then the one that was spoken.
+    let began = Timestamp::now() - 1.hour();
+    let of = |t: &Transcription, recording: &str| t.recording_id.as_deref() == Some(recording) && t.is_complete();
     meta.request_code(&id, &CodeMethod::Voice, "en_US").await?;
-    let recording = wait::until(SOON, "a recording", async || match telnyx.recordings_to(&number).await {
-        Ok(found) => found.into_iter().next().ok_or("none").into(),
+    let recording = wait::until(SOON, "a recording", async || match telnyx.recordings_since(began).await {
+        Ok(found) => found.into_iter().find(|r| r.to.as_ref() == Some(&number)).ok_or("none").into(),
         Err(error) => Seen::NotYet(error.to_string()),
     })
     .await?;
     assert_eq!(recording.to.as_ref(), Some(&number));
-    let transcription =
-        wait::until(SOON, "a transcription", async || match telnyx.transcription_of(&recording.id).await {
-            Ok(Some(found)) if found.is_complete() => Seen::Done(found),
-            Ok(_) => Seen::NotYet("none".to_owned()),
-            Err(error) => Seen::NotYet(error.to_string()),
-        })
-        .await?;
+    let transcription = wait::until(SOON, "a transcription", async || match telnyx.transcriptions_since(began).await {
+        Ok(all) => all.into_iter().find(|t| of(t, &recording.id)).ok_or("none").into(),
+        Err(error) => Seen::NotYet(error.to_string()),
+    })
+    .await?;
     let text = transcription.text().context("no text")?.expose_secret().to_owned();
     let fresh = telnyx.recording(&recording.id).await?.context("the recording is gone")?;
     assert!(!telnyx.transcribe(&fresh).await?.expose_secret().is_empty());

@@ -1,4 +1,4 @@
-//! A gateway in front of a provider that can go bad: hang, reset, or answer with a body that does not end.
+//! A gateway in front of a provider that can go bad: be away, hang, reset, or answer with a body that does not end.
 //!
 //! Works on bytes: while it is open it passes them on unchanged. A change of mode cuts all connections, so that no kept
 //! connection goes on in the old one. Must never buffer what it passes.
@@ -16,6 +16,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub enum Mode {
     /// Passes everything on.
     Open,
+    /// Closes each connection as soon as it comes: nothing is taken.
+    Away,
     /// Takes the request and never answers.
     Hang,
     /// Takes the request and resets the connection.
@@ -96,6 +98,10 @@ async fn one(mut stream: TcpStream, mode: Mode, shared: &Shared) -> std::io::Res
         copy_bidirectional(&mut stream, &mut upstream).await?;
         return Ok(());
     }
+    if mode == Mode::Away {
+        shared.met.fetch_add(1, Ordering::SeqCst);
+        return stream.set_zero_linger();
+    }
     let mut request = [0; 16 * 1024];
     if stream.read(&mut request).await? == 0 {
         return Ok(());
@@ -104,7 +110,7 @@ async fn one(mut stream: TcpStream, mode: Mode, shared: &Shared) -> std::io::Res
     let _here = Here::new(shared);
     match mode {
         // Until the client gives up.
-        Mode::Open | Mode::Hang => while stream.read(&mut request).await? > 0 {},
+        Mode::Open | Mode::Away | Mode::Hang => while stream.read(&mut request).await? > 0 {},
         Mode::Reset => stream.set_zero_linger()?,
         Mode::Flood => {
             let head =

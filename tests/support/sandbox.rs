@@ -12,12 +12,36 @@ use super::wait::{self, Seen};
 /// A running sandbox.
 pub struct Sandbox {
     program: Program,
-    http: reqwest::Client,
     /// Base URL for `telnyx.baseUrl`.
     pub telnyx: String,
     /// Base URL for `meta.baseUrl`.
     pub meta: String,
-    control: String,
+    control: Control,
+}
+
+/// A sandbox's control port.
+#[derive(Clone)]
+pub struct Control {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Control {
+    /// GET.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let answer = self.http.get(format!("{}{path}", self.url)).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "GET {path}: {status} {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// POST.
+    pub async fn post(&self, path: &str, body: Value) -> Result<Value> {
+        let answer = self.http.post(format!("{}{path}", self.url)).json(&body).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "POST {path}: {status} {text}");
+        Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
+    }
 }
 
 impl Sandbox {
@@ -48,15 +72,19 @@ impl Sandbox {
         Ok(Sandbox {
             telnyx: address("telnyx")?,
             meta: address("meta")?,
-            control: address("control")?,
+            control: Control { http: reqwest::Client::builder().no_proxy().build()?, url: address("control")? },
             program,
-            http: reqwest::Client::builder().no_proxy().build()?,
         })
     }
 
     /// Address of the control port.
     pub fn control(&self) -> &str {
-        &self.control
+        &self.control.url
+    }
+
+    /// Its control port, for somebody beside whoever uses this one.
+    pub fn beside(&self) -> Control {
+        self.control.clone()
     }
 
     /// The program, to kill or stop.
@@ -66,18 +94,19 @@ impl Sandbox {
 
     /// GET on the control port.
     pub async fn get(&self, path: &str) -> Result<Value> {
-        let answer = self.http.get(format!("{}{path}", self.control)).send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        ensure!(status.is_success(), "GET {path}: {status} {text}");
-        Ok(serde_json::from_str(&text)?)
+        self.control.get(path).await
     }
 
     /// POST on the control port.
     pub async fn post(&self, path: &str, body: Value) -> Result<Value> {
-        let answer = self.http.post(format!("{}{path}", self.control)).json(&body).send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        ensure!(status.is_success(), "POST {path}: {status} {text}");
-        Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
+        self.control.post(path, body).await
+    }
+
+    /// DELETE on the control port.
+    pub async fn delete(&self, path: &str) -> Result<()> {
+        let status = self.control.http.delete(format!("{}{path}", self.control.url)).send().await?.status();
+        ensure!(status.is_success(), "DELETE {path}: {status}");
+        Ok(())
     }
 
     /// A candidate writes to a line; true when the router answered 200.

@@ -170,10 +170,36 @@ impl World {
 
     /// Starts the controller, through proxies where their addresses are given.
     pub async fn control(&mut self, kubeconfig: Option<&Path>, mongo_uri: Option<&str>) -> Result<()> {
+        self.controller = Some(self.started("controller", self.ports[3], false, kubeconfig, mongo_uri)?);
+        Ok(())
+    }
+
+    /// Starts one controller more, of another name and with an admin port of its own. With `elect` it works only while it
+    /// holds the lease of this world.
+    pub fn another(
+        &self,
+        name: &str,
+        elect: bool,
+        kubeconfig: Option<&Path>,
+        mongo_uri: Option<&str>,
+    ) -> Result<Program> {
+        self.started(name, free_port()?, elect, kubeconfig, mongo_uri)
+    }
+
+    fn started(
+        &self,
+        name: &str,
+        port: u16,
+        elect: bool,
+        kubeconfig: Option<&Path>,
+        mongo_uri: Option<&str>,
+    ) -> Result<Program> {
+        let lease =
+            if elect { format!("--lease-namespace={}", self.platform) } else { "--no-leader-election".to_owned() };
         let args = [
             "controller".to_owned(),
-            "--no-leader-election".to_owned(),
-            format!("--admin-addr=127.0.0.1:{}", self.ports[3]),
+            lease,
+            format!("--admin-addr=127.0.0.1:{port}"),
             format!("--policy-time-scale={}", self.options.scale),
             format!("--log={}", self.options.log),
         ];
@@ -181,8 +207,7 @@ impl World {
         let mut env = self.options.controller_env.clone();
         env.push(("MONGODB_URI".into(), uri));
         env.push(("KUBECONFIG".into(), kubeconfig.unwrap_or(&self.kubeconfig).display().to_string()));
-        self.controller = Some(Program::start("controller", &self.binary, &self.dir, args, env)?);
-        Ok(())
+        Program::start(name, &self.binary, &self.dir, args, env)
     }
 
     /// Starts the controller with more environment, for this start only.
@@ -192,6 +217,11 @@ impl World {
         let started = self.control(None, None).await;
         self.options.controller_env = kept;
         started
+    }
+
+    /// One more controller beside the first, without election as that one: a replica that takes itself for the leader.
+    pub fn replica(&self, name: &str, kubeconfig: Option<&Path>) -> Result<Program> {
+        self.another(name, false, kubeconfig, None)
     }
 
     /// The controller.
@@ -344,7 +374,8 @@ fn start_router(binary: &Path, dir: &Path, mongo: &str, ports: [u16; 4], log: &s
     Program::start(name, binary, dir, args, env)
 }
 
-fn secret(namespace: &str, name: &str, data: Value) -> Value {
+/// A Secret of these texts.
+pub fn secret(namespace: &str, name: &str, data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "stringData": data})
 }
 

@@ -1,4 +1,5 @@
-//! What is ours already: a number that carries this line's reference, or a retained number of the same company.
+//! What is ours already: a number that carries this line's reference, or a retained number of the same company, also one
+//! that a line which is being deleted is about to leave.
 //!
 //! A reference alone proves nothing about the company: a namesake of another company may have been deleted with Retain.
 //! The company tag decides; a number without one is taken only if the ledger shows that this very object claimed it.
@@ -11,7 +12,8 @@ use super::super::pass::Pass;
 use super::super::plan::Step;
 use super::super::status::Progress;
 use super::super::{Outcome, StepError};
-use crate::domain::NamespacedName;
+use super::predecessor::{Leaving, goes_without_status, leaving};
+use crate::domain::{E164, NamespacedName};
 use crate::providers::telnyx::{Order, OrderStatus, OwnedNumber, OwnedStatus};
 use crate::resources::names;
 use crate::resources::reasons::Reason;
@@ -51,13 +53,18 @@ pub fn company_tag(tags: &[String], ours: &crate::domain::CompanyId) -> CompanyT
 pub async fn find(pass: &Pass<'_>) -> Result<Found, StepError> {
     let account = &pass.account;
     let reference = pass.spec.reference(&account.owner);
+    let replaced = pass.status().purchase.map(|p| p.replaced).unwrap_or_default();
+    // Given back because Meta will not take it: lists and orders may tell of it for a while.
+    let given_back = |number: &E164| replaced.iter().any(|old| old == number.as_str());
     let mut ours = account.telnyx.numbers_by_reference(&reference).await?;
+    ours.retain(|owned| !given_back(&owned.number));
     // An order of ours speaks for its number too: the reference may not be copied to the number.
     let orders = account.telnyx.orders_by_reference(&reference).await?;
     let (now, grace) = (pass.ctx.clock.now(), pass.ctx.policy.order_grace());
     for order in &orders {
         for number in order.numbers.iter().filter_map(|item| item.number.as_ref()) {
-            if ours.iter().any(|owned| owned.number == *number) || !may_deliver(order) {
+            let known = ours.iter().any(|owned| owned.number == *number);
+            if known || given_back(number) || !may_deliver(order) {
                 continue;
             }
             match account.telnyx.number(number).await? {
@@ -88,14 +95,46 @@ pub async fn find(pass: &Pass<'_>) -> Result<Found, StepError> {
         return Ok(Found::Blocked(found));
     }
     let retained = account.owned_numbers(Duration::ZERO).await?;
+    // Looked at before what is free: a line that is gone a moment later has left its number by then.
+    let lines = pass.ctx.lines.state();
     let free = retained.iter().find(|number| {
         usable(number)
+            && !given_back(&number.number)
             && company_tag(&number.tags, &pass.spec.company) == CompanyTag::Ours
             && pass.ctx.other_line_with(&number.number, &pass.spec.uid).is_none()
             && referenced_by_live_line(pass, number).is_none()
             && !claimed_by_another(pass, number)
     });
-    Ok(free.map_or(Found::Nothing, |number| Found::Number(number.clone())))
+    if let Some(number) = free {
+        return Ok(Found::Number(number.clone()));
+    }
+    let kept = |number: &E164| {
+        let owned = retained.iter().find(|owned| owned.number == *number);
+        owned.is_some_and(|o| usable(o) && company_tag(&o.tags, &pass.spec.company) == CompanyTag::Ours)
+    };
+    let going = leaving(&lines, &pass.spec);
+    let next = going.into_iter().find(|l| !given_back(&l.number) && (!l.delivered || kept(&l.number)));
+    let by_reference = || {
+        retained.iter().filter(|number| !given_back(&number.number) && kept(&number.number)).find_map(|number| {
+            let reference: crate::domain::CustomerReference = number.reference.as_deref()?.parse().ok()?;
+            goes_without_status(&lines, &reference.line, &pass.spec).then(|| Leaving {
+                line: reference.line,
+                number: number.number.clone(),
+                delivered: true,
+            })
+        })
+    };
+    Ok(next.or_else(by_reference).map_or(Found::Nothing, |leaving| Found::Blocked(awaits(pass, &leaving))))
+}
+
+/// Deleting it may take hours while a provider is away: what it waits for is told there.
+fn awaits(pass: &Pass<'_>, leaving: &Leaving) -> Outcome {
+    let message = format!(
+        "the line {} of the same company is being deleted and leaves {}: it is taken when that line is gone, nothing is bought meanwhile; see there what its deletion waits for",
+        leaving.line, leaving.number
+    );
+    let progress = Progress::working(Step::Acquire, Reason::AwaitingRelease, message);
+    Outcome::wait(progress, pass.ctx.policy.backoff(3))
 }
 
 fn may_deliver(order: &Order) -> bool {
@@ -111,6 +150,15 @@ fn unfinished(order: &Order, now: Timestamp, grace: Duration) -> bool {
 fn on_its_way(pass: &Pass<'_>, order: &Order) -> Outcome {
     let message =
         format!("an order of this line ({}) is not finished; its number is taken when it is delivered", order.id);
+    let now = pass.ctx.clock.now();
+    if order.created_at.is_some_and(|at| now >= at + pass.ctx.policy.order_patience()) {
+        let message = format!(
+            "an order of this line ({}) neither delivers nor fails: look at it in the Telnyx portal (Numbers: Orders), and ask Telnyx support or cancel it there; goes on by itself",
+            order.id
+        );
+        let progress = Progress::stalled(Step::Acquire, Reason::OrderOverdue, message);
+        return Outcome::wait(progress, pass.ctx.policy.backoff(5));
+    }
     let progress = Progress::working(Step::Acquire, Reason::PurchaseOutcomeUnknown, message);
     Outcome::wait(progress, pass.ctx.policy.order_poll())
 }
@@ -135,10 +183,16 @@ fn not_active(pass: &Pass<'_>, number: &OwnedNumber) -> Outcome {
     Outcome::wait(progress, pass.ctx.policy.backoff(4))
 }
 
-/// Whether another line is about to take it.
+/// Whether another line is about to take it. The claim of a line that is gone may not have been seen to be settled yet; a
+/// number that is free but for that must not look like none. Taking it asks the ledger itself.
 fn claimed_by_another(pass: &Pass<'_>, number: &OwnedNumber) -> bool {
+    let lines = pass.ctx.lines.state();
+    let lives = |uid: &str| lines.iter().any(|line| line.metadata.uid.as_deref() == Some(uid));
     pass.portfolio.status.iter().flat_map(|s| s.ledger.iter()).any(|entry| {
-        entry.settled_at.is_none() && entry.uid != pass.spec.uid && entry.phone_number == number.number.as_str()
+        entry.settled_at.is_none()
+            && entry.uid != pass.spec.uid
+            && entry.phone_number == number.number.as_str()
+            && lives(&entry.uid)
     })
 }
 

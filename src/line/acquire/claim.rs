@@ -5,25 +5,35 @@ use super::super::plan::Step;
 use super::super::status::Progress;
 use super::super::{Outcome, StepError};
 use crate::domain::E164;
-use crate::portfolio::ledger::{Claim, Refusal};
+use crate::portfolio::business;
+use crate::portfolio::ledger::{self, Claim, Funds, Ordered, Refusal};
 use crate::portfolio::ledger_write::{self, ClaimError};
 use crate::resources::reasons::Reason;
 use std::time::Duration;
 
-/// Numbers that Meta lists, for counting slots. A list of up to a minute is good enough: claims in progress are counted
-/// beside it.
-pub const SLOT_LIST_AGE: Duration = Duration::from_secs(60);
+/// What a claim is for.
+#[derive(Debug, Clone, Copy)]
+pub enum For<'a> {
+    /// A number that is there already.
+    Use,
+    /// A purchase, held against these funds, if it is not known to have been.
+    Purchase(Option<&'a Funds>),
+}
 
 /// Claims the number for this line. `Ok(Err(refusal))`: refused; `refused` says what to show.
-pub async fn claim(pass: &Pass<'_>, number: &E164, purchase: bool) -> Result<Result<(), Refusal>, StepError> {
+pub async fn claim(pass: &Pass<'_>, number: &E164, what: For<'_>) -> Result<Result<(), Refusal>, StepError> {
+    let (purchase, funds) = match what {
+        For::Use => (false, None),
+        For::Purchase(funds) => (true, funds),
+    };
     // The ledger knows the lines of this Portfolio; a line of another Portfolio may name the same number.
     if let Some(other) = pass.ctx.other_line_with(number, &pass.spec.uid) {
         return Ok(Err(Refusal::NumberTaken { by: other.to_string() }));
     }
-    let at_meta: Vec<E164> =
-        pass.account.waba_numbers(SLOT_LIST_AGE).await?.iter().filter_map(|n| n.number()).collect();
+    business::refresh(pass.ctx, &pass.portfolio).await?;
+    let orders = if purchase { ordered(pass).await? } else { Vec::new() };
     let claim = Claim { line: pass.spec.name.clone(), uid: pass.spec.uid.clone(), number: number.clone(), purchase };
-    match ledger_write::claim(pass.ctx, &pass.spec.portfolio, &claim, &at_meta).await {
+    match ledger_write::claim(pass.ctx, &pass.portfolio, &claim, &orders, funds).await {
         Ok(()) => Ok(Ok(())),
         Err(ClaimError::Refused(refusal)) => Ok(Err(refusal)),
         Err(ClaimError::Kube(error)) => Err(StepError::Kube(error)),
@@ -31,9 +41,18 @@ pub async fn claim(pass: &Pass<'_>, number: &E164, purchase: bool) -> Result<Res
     }
 }
 
+/// The purchases of the longest window by the carrier's own list. It can't be wiped as a status can.
+async fn ordered(pass: &Pass<'_>) -> Result<Vec<Ordered>, StepError> {
+    let now = pass.ctx.clock.now();
+    let orders = pass.account.orders(now - pass.ctx.policy.day(), business::LIST_AGE).await?;
+    Ok(ledger::purchases(&orders, &pass.account.reference_prefix(), now))
+}
+
 /// What a refusal means for the line.
 pub fn refused(pass: &Pass<'_>, refusal: &Refusal) -> Outcome {
     let poll = pass.ctx.policy.backoff(4);
+    let alone = business::others(pass.ctx, &pass.portfolio).is_empty();
+    let shared = if alone { "" } else { ", by all Portfolios of the business together" };
     match refusal {
         Refusal::NumberTaken { by } => Outcome::wait(
             Progress::stalled(
@@ -48,11 +67,19 @@ pub fn refused(pass: &Pass<'_>, refusal: &Refusal) -> Outcome {
                 Step::Acquire,
                 Reason::CapacityFull,
                 format!(
-                    "all {limit} slots are in use or claimed; goes on by itself when one is free: ask Meta for more and raise limits.maxNumbers, or delete numbers in WhatsApp Manager"
+                    "all {limit} slots are in use or claimed{shared}; goes on by itself when one is free: ask Meta for more and raise limits.maxNumbers, or delete numbers in WhatsApp Manager"
                 ),
             ),
             poll,
         ),
+        Refusal::FundsLow { available, minimum } => {
+            let message = format!(
+                "the carrier's balance of {} would fall below limits.minBalanceUsd {}, with what is ordered already: pay into the Telnyx account; goes on by itself",
+                available.display(),
+                minimum.display()
+            );
+            Outcome::wait(Progress::stalled(Step::Acquire, Reason::InsufficientFunds, message), poll)
+        }
         Refusal::PurchaseLimit { until, which } => {
             let wait: Duration = until.duration_since(pass.ctx.clock.now()).try_into().unwrap_or(poll);
             let at = until.strftime("%Y-%m-%d %H:%M:%S UTC");

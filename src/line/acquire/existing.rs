@@ -1,6 +1,7 @@
 //! Numbers that the spec names: in the Telnyx account already, or another operator's. Nothing is bought; they are claimed
 //! in the ledger all the same, so that a second line that names one is told before any call is made.
 
+use super::super::number_use::{OtherUse, other_use};
 use super::super::pass::Pass;
 use super::super::plan::Step;
 use super::super::status::Progress;
@@ -11,22 +12,22 @@ use crate::controller::context::Context;
 use crate::domain::E164;
 use crate::portfolio::accounts::Account;
 use crate::portfolio::ledger::Refusal;
-use crate::providers::telnyx::{OwnedNumber, OwnedStatus};
+use crate::providers::telnyx::OwnedNumber;
 use crate::resources::names;
 use crate::resources::reasons::Reason;
 
 /// Another operator's number: claimed, that is all.
 pub async fn external(pass: &mut Pass<'_>, number: &E164) -> StepResult {
-    if let Err(refusal) = claim::claim(pass, number, false).await? {
+    if let Err(refusal) = claim::claim(pass, number, claim::For::Use).await? {
         return Ok(claim::refused(pass, &refusal));
     }
-    record_owned(pass, number, None, 0).await?;
+    record_owned(pass, number, None, None).await?;
     Ok(Outcome::advanced(Step::Acquire))
 }
 
 /// A number of the Telnyx account: ours, or the account's and nobody else's.
 pub async fn telnyx(pass: &mut Pass<'_>, number: &E164) -> StepResult {
-    if let Err(refusal) = claim::claim(pass, number, false).await? {
+    if let Err(refusal) = claim::claim(pass, number, claim::For::Use).await? {
         return Ok(claim::refused(pass, &refusal));
     }
     let found = pass.account.telnyx.number(number).await?;
@@ -50,7 +51,8 @@ pub async fn telnyx(pass: &mut Pass<'_>, number: &E164) -> StepResult {
         return Ok(stalled(pass.ctx, reason, message));
     }
     mark(pass, &owned.id, owned.connection_id.as_deref()).await?;
-    record_owned(pass, number, Some(owned.id), 0).await?;
+    let price = super::kept_price(pass, number);
+    record_owned(pass, number, Some(owned.id), price).await?;
     Ok(Outcome::advanced(Step::Acquire))
 }
 
@@ -60,13 +62,6 @@ fn stalled(ctx: &Context, reason: Reason, message: String) -> Outcome {
 
 /// Why the number can't be used as it is. What it is used for now is not changed silently.
 fn obstacle(owned: &OwnedNumber, account: &Account) -> Option<(Reason, String)> {
-    if owned.status != Some(OwnedStatus::Active) {
-        let status = owned.status.as_ref().map_or("unknown".to_owned(), ToString::to_string);
-        return Some((
-            Reason::NumberNotActive,
-            format!("Telnyx says that {} is {status}: have it activated there", owned.number),
-        ));
-    }
     let owner_tag = names::owner_tag(&account.owner);
     if let Some(foreign) = owned.tags.iter().find(|t| t.starts_with("clientnumber:owner=") && **t != owner_tag) {
         return Some((
@@ -77,18 +72,17 @@ fn obstacle(owned: &OwnedNumber, account: &Account) -> Option<(Reason, String)> 
             ),
         ));
     }
-    if owned.call_forwarding_enabled == Some(true) {
-        return Some((
+    let number = &owned.number;
+    Some(match other_use(owned, None, &account.applications)? {
+        OtherUse::NotActive(status) => {
+            (Reason::NumberNotActive, format!("Telnyx says that {number} is {status}: have it activated there"))
+        }
+        OtherUse::Diverted(_) => {
+            (Reason::NumberInUse, format!("{number} forwards its calls: switch call forwarding off at Telnyx"))
+        }
+        OtherUse::Connected(id) => (
             Reason::NumberInUse,
-            format!("{} forwards its calls: switch call forwarding off at Telnyx", owned.number),
-        ));
-    }
-    match owned.connection_id.as_deref() {
-        None | Some("") => None,
-        Some(id) if id == account.applications.capture || id == account.applications.reject => None,
-        Some(id) => Some((
-            Reason::NumberInUse,
-            format!("{} is connected to the application {id}: detach it at Telnyx if the number is free", owned.number),
-        )),
-    }
+            format!("{number} is connected to the application {id}: detach it at Telnyx if the number is free"),
+        ),
+    })
 }

@@ -1,7 +1,7 @@
 //! Step 1, acquire number: the line gets the number that it will live on.
 //!
 //! In this order: what carries our reference already; a retained number of the same company; only then a purchase, from
-//! `order.rs`. `existing` and External numbers are claimed in the ledger too. Must never spend before the ledger and the
+//! `order.rs`. A burnt number is `replace.rs`'s. `existing` and External numbers are claimed in the ledger too. Must never spend before the ledger and the
 //! line's own status hold the candidate.
 
 mod adopt;
@@ -9,6 +9,11 @@ mod claim;
 mod existing;
 mod offer;
 mod order;
+mod predecessor;
+mod replace;
+pub mod words;
+
+pub use replace::message as burnt_message;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
@@ -23,8 +28,8 @@ use crate::domain::E164;
 use crate::portfolio::ledger::Refusal;
 use crate::providers::telnyx::NumberUpdate;
 use crate::resources::ClientNumber;
-use crate::resources::client_number::{PurchasePhase, PurchaseStatus, RetryStatus};
-use crate::resources::names::{self, ANNOTATION_PHONE_NUMBER, ANNOTATION_RETRY};
+use crate::resources::client_number::{PriceStatus, PurchasePhase, PurchaseStatus};
+use crate::resources::names::{self, ANNOTATION_PHONE_NUMBER};
 use crate::resources::reasons::Reason;
 
 /// Runs the step.
@@ -33,48 +38,15 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         Source::External(number) => existing::external(pass, &number).await,
         Source::ExistingTelnyx(number) => existing::telnyx(pass, &number).await,
         Source::Acquire { country, types } => match pass.status().purchase {
-            Some(purchase) if purchase.phase == PurchasePhase::Burnt => {
-                if asked_again(pass) {
-                    return once_more(pass).await;
-                }
-                let progress = Progress::stalled(Step::Acquire, Reason::NumberBurnt, burnt_message(pass));
-                Ok(Outcome::wait(progress, pass.ctx.policy.backoff(9)))
-            }
+            Some(purchase) if purchase.phase == PurchasePhase::Burnt => replace::run(pass, &purchase).await,
             Some(purchase) if purchase.candidate.is_some() => order::resume(pass, &purchase, &country, &types).await,
-            _ => match adopt::find(pass).await? {
+            before => match adopt::find(pass).await? {
                 adopt::Found::Number(number) => take(pass, number).await,
                 adopt::Found::Blocked(outcome) => Ok(outcome),
-                adopt::Found::Nothing => order::begin(pass, &country, &types, None).await,
+                adopt::Found::Nothing => order::begin(pass, &country, &types, before.as_ref()).await,
             },
         },
     }
-}
-
-/// What a person is told about a number that Meta will not take.
-pub fn burnt_message(pass: &Pass<'_>) -> String {
-    format!(
-        "Meta will not take this number: it belongs to an existing WhatsApp account. Have that account deleted on the phone that uses it and run kubectl clientnumber retry {0}; or give the number up: delete this ClientNumber with deletionPolicy Release and create it anew",
-        pass.spec.name.name
-    )
-}
-
-/// Whether a person asked to look again since that was last granted.
-fn asked_again(pass: &Pass<'_>) -> bool {
-    let asked = pass.line.annotations().get(ANNOTATION_RETRY);
-    let handled = pass.status().retry.and_then(|r| r.handled_request);
-    asked.is_some() && asked != handled.as_ref()
-}
-
-/// The other WhatsApp account is said to be gone: the number is tried again.
-async fn once_more(pass: &mut Pass<'_>) -> StepResult {
-    let token = pass.line.annotations().get(ANNOTATION_RETRY).cloned();
-    let progress = Progress::working(Step::Acquire, Reason::InProgress, "registering the number is tried once more");
-    pass.save(&progress, |status| {
-        status.purchase.iter_mut().for_each(|p| p.phase = PurchasePhase::Owned);
-        status.retry.get_or_insert_with(RetryStatus::default).handled_request = token;
-    })
-    .await?;
-    Ok(Outcome::advanced(Step::Acquire))
 }
 
 /// What a purchase on its way means for a release.
@@ -83,6 +55,8 @@ pub enum ForRelease {
     NotOurs,
     /// Not known yet.
     Waits,
+    /// The carrier confirmed an order and shows it no more: a person should look.
+    Vanished,
     /// It arrived and was recorded.
     Owned,
 }
@@ -95,17 +69,49 @@ pub async fn outcome_for_release(pass: &mut Pass<'_>, purchase: &PurchaseStatus)
     Ok(match decide(purchase, &look, pass.ctx.clock.now(), pass.ctx.policy) {
         Decision::Own { number_id, .. } => {
             mark(pass, &number_id, None).await?;
-            record_owned(pass, &number, Some(number_id), purchase.attempt).await?;
+            record_owned(pass, &number, Some(number_id), None).await?;
             ForRelease::Owned
         }
         Decision::Wait { .. } => ForRelease::Waits,
+        Decision::Vanished => ForRelease::Vanished,
         Decision::OrderAgain | Decision::Choose => ForRelease::NotOurs,
+    })
+}
+
+/// What a line has whose status was lost.
+pub enum Lost {
+    /// This number.
+    Number(crate::providers::telnyx::OwnedNumber),
+    /// Not known yet, or a person's business.
+    Waits(Outcome),
+    /// Nothing.
+    Nothing,
+}
+
+/// Looks for the number of a line that is being deleted and has lost its status. What is free for the company's next line
+/// is not this line's; `named` are numbers that are known to have been claimed by it. Never orders.
+pub async fn lost(pass: &Pass<'_>, named: &[String]) -> Result<Lost, StepError> {
+    let reference = pass.spec.reference(&pass.account.owner).to_string();
+    Ok(match adopt::find(pass).await? {
+        adopt::Found::Number(number) => match number.reference.as_deref() {
+            Some(its) if its == reference => Lost::Number(number),
+            None | Some("") if named.iter().any(|n| n == number.number.as_str()) => Lost::Number(number),
+            _ => Lost::Nothing,
+        },
+        // Another company's, or what another line leaves.
+        adopt::Found::Blocked(outcome)
+            if matches!(outcome.progress.reason, Reason::CompanyMismatch | Reason::AwaitingRelease) =>
+        {
+            Lost::Nothing
+        }
+        adopt::Found::Blocked(outcome) => Lost::Waits(outcome),
+        adopt::Found::Nothing => Lost::Nothing,
     })
 }
 
 /// A number of the account becomes this line's without a purchase: claimed, tagged, recorded.
 async fn take(pass: &mut Pass<'_>, number: crate::providers::telnyx::OwnedNumber) -> StepResult {
-    match claim::claim(pass, &number.number, false).await? {
+    match claim::claim(pass, &number.number, claim::For::Use).await? {
         Ok(()) => {}
         Err(Refusal::NumberTaken { .. }) => {
             let message = "another line took the number that was free; looked again by itself";
@@ -115,7 +121,8 @@ async fn take(pass: &mut Pass<'_>, number: crate::providers::telnyx::OwnedNumber
         Err(refusal) => return Ok(claim::refused(pass, &refusal)),
     }
     mark(pass, &number.id, number.connection_id.as_deref()).await?;
-    record_owned(pass, &number.number, Some(number.id), 0).await?;
+    let price = kept_price(pass, &number.number);
+    record_owned(pass, &number.number, Some(number.id), price).await?;
     Ok(Outcome::advanced(Step::Acquire))
 }
 
@@ -141,48 +148,60 @@ async fn mark(pass: &Pass<'_>, id: &str, connection: Option<&str>) -> Result<(),
     Ok(())
 }
 
-/// Records that the number is the line's. `attempt` 0 means that it was not bought for it.
-async fn record_owned(
+/// What a number that was kept costs, as the Portfolio lists it. An estimate is none: the rate card is looked up anew.
+pub fn kept_price(pass: &Pass<'_>, number: &E164) -> Option<PriceStatus> {
+    let kept = pass.portfolio.status.iter().flat_map(|status| status.retained.iter());
+    let known = kept.filter(|kept| !kept.estimated).find(|kept| kept.phone_number == number.as_str())?;
+    known.monthly_usd.clone().map(|monthly_usd| PriceStatus { upfront_usd: "0".into(), monthly_usd })
+}
+
+/// Records that the number is the line's. What is recorded of another candidate does not speak of this one, which was not
+/// bought for the line (`attempt` 0) and costs `price`, if that is known.
+pub async fn record_owned(
     pass: &mut Pass<'_>,
     number: &E164,
     number_id: Option<String>,
-    attempt: i32,
+    price: Option<PriceStatus>,
 ) -> Result<(), StepError> {
     let now = Time(pass.ctx.clock.now());
     let reference = pass.spec.reference(&pass.account.owner).to_string();
     let number_text = number.to_string();
-    let progress =
-        Progress::working(Step::Link, Reason::LinkPending, "the number is added to the WhatsApp Business Account next");
+    let progress = words::progress(Some(PurchasePhase::Owned), words::Told::default());
     pass.save(&progress, |status| {
-        let purchase = status.purchase.get_or_insert(PurchaseStatus {
-            phase: PurchasePhase::Owned,
-            candidate: None,
-            attempt,
-            reference: None,
-            order_id: None,
-            number_id: None,
-            price: None,
-            started_at: None,
-            owned_at: None,
-        });
+        let before = status.purchase.take().unwrap_or(PurchaseStatus::new(PurchasePhase::Owned));
+        let mut purchase = if before.candidate.as_deref() == Some(number_text.as_str()) {
+            before
+        } else {
+            PurchaseStatus { replaced: before.replaced, price, ..PurchaseStatus::new(PurchasePhase::Owned) }
+        };
         purchase.phase = PurchasePhase::Owned;
         purchase.candidate = Some(number_text.clone());
         purchase.reference = Some(reference);
         purchase.number_id = number_id;
         purchase.owned_at = Some(now);
+        status.purchase = Some(purchase);
         status.phone_number = Some(number_text);
     })
-    .await?;
-    annotate(pass, number).await
+    .await
 }
 
-/// Mirrors the number into an annotation: a backup that leaves status out keeps it. It proves nothing by itself.
-async fn annotate(pass: &mut Pass<'_>, number: &E164) -> Result<(), StepError> {
+/// Mirrors the number into an annotation: a backup that leaves status out keeps it. It proves nothing by itself, so a
+/// refusal holds nothing up; it is tried again, at most once an hour.
+pub async fn mirror(pass: &mut Pass<'_>) {
+    let Some(number) = pass.number() else { return };
     if pass.line.annotations().get(ANNOTATION_PHONE_NUMBER).map(String::as_str) == Some(number.as_str()) {
-        return Ok(());
+        return;
+    }
+    let now = pass.ctx.clock.monotonic();
+    if pass.ctx.read_only || !pass.account.may_mirror(&pass.spec.uid, number.as_str(), now, pass.ctx.policy.hour()) {
+        return;
     }
     let api: Api<ClientNumber> = Api::namespaced(pass.ctx.client.clone(), &pass.spec.name.namespace);
     let patch = serde_json::json!({"metadata": {"annotations": {ANNOTATION_PHONE_NUMBER: number.as_str()}}});
-    pass.line = api.patch(&pass.spec.name.name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
-    Ok(())
+    match api.patch(&pass.spec.name.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+        Ok(line) => pass.line = line,
+        Err(error) => {
+            tracing::warn!(line = %pass.spec.name, error = %error, "the number could not be noted in an annotation; tried again later");
+        }
+    }
 }

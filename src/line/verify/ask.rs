@@ -9,12 +9,13 @@ use super::super::pass::Pass;
 use super::super::plan::{Step, plan};
 use super::super::status::Progress;
 use super::super::{Outcome, StepError, StepResult};
-use super::{arm, ended, person};
+use super::{arm, call, ended, person, rehearse};
 use crate::controller::context::Context;
-use crate::providers::{ErrorClass, Reason as Outcomes, meta};
+use crate::portfolio::turns::Wish;
+use crate::providers::{ErrorClass, ProviderError, Reason as Outcomes, meta};
 use crate::resources::ClientNumber;
-use crate::resources::client_number::{CodeMethod, VerificationStatus};
-use crate::resources::conditions::{ConditionType, is_true};
+use crate::resources::client_number::{CallStatus, CodeMethod, VerificationStatus};
+use crate::resources::conditions::{ConditionType, is_true, seconds};
 use crate::resources::names::ANNOTATION_CALL;
 use crate::resources::reasons::Reason;
 use kube::ResourceExt;
@@ -22,33 +23,33 @@ use kube::ResourceExt;
 /// Asks for a code.
 pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let at_carrier = pass.spec.source.at_carrier();
-    let mut known = None;
+    let mut known = Vec::new();
     if at_carrier {
         let Some(number) = pass.number() else {
             let message = "waits for the number to be recorded; goes on by itself";
             let progress = Progress::working(Step::Verify, Reason::InProgress, message);
             return Ok(Outcome::wait(progress, pass.ctx.policy.link_poll()));
         };
+        if let Some(outcome) = rehearse::rests(pass).await? {
+            return Ok(outcome);
+        }
         if !take_turn(pass) {
             let limit = pass.portfolio.spec.limits.concurrent_onboardings;
             let message = format!("{limit} other lines await their code; goes on by itself, oldest first");
             let progress = Progress::working(Step::Verify, Reason::WaitingForTurn, message);
             return Ok(Outcome::wait(progress, pass.ctx.policy.code_poll()));
         }
-        if let Some(outcome) = arm::arm(pass, &number).await? {
-            // Others need not wait for a line that can't be armed.
-            if pass.status().verification.is_none_or(|v| v.armed_at.is_none()) {
-                pass.account.end_turn(&pass.spec.uid);
-            }
+        if let Some(outcome) = Box::pin(rehearse::run(pass, &number)).await? {
             return Ok(outcome);
         }
-        // Calls between arming and now hold no code of ours. They go at once: nothing later would look for them.
-        arm::delete_recordings(pass, &number).await?;
-        known = Some(arm::recordings_to(pass, &number).await?);
+        match Box::pin(arm::or_reject(pass, &number)).await? {
+            arm::Armed::Yes(before) => known = before,
+            arm::Armed::Soon(outcome) | arm::Armed::No(outcome) => return Ok(outcome),
+        }
     }
     let now = pass.ctx.clock.now();
     let expires = now + pass.ctx.policy.code_life();
-    let requested = if at_carrier { requested(expires) } else { person::awaited(pass, expires).progress };
+    let requested = if at_carrier { requested(expires) } else { person::asked_for(pass, expires) };
     let call_request = pass.line.annotations().get(ANNOTATION_CALL).cloned();
     let (policy, started) = (pass.ctx.policy, pass.ctx.clock.monotonic());
     let before = pass.status().verification;
@@ -57,7 +58,9 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         let verification = status.verification.get_or_insert_with(VerificationStatus::default);
         verification.requests = budget::with(&verification.requests, now, policy);
         verification.code_expires_at = Some(Time(expires));
-        verification.known_recordings = known.unwrap_or_default();
+        verification.known_recordings = known;
+        verification.refused_recordings.clear();
+        verification.call = Some(CallStatus { requested_at: Some(seconds(now)), ..CallStatus::default() });
         if !at_carrier {
             verification.handled_call_request = call_request;
         }
@@ -66,21 +69,16 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     if pass.too_late(started) {
         return Ok(Outcome::wait(requested, pass.ctx.policy.code_poll()));
     }
-    call(pass, requested, pass.good_until(started), before).await
+    request(pass, requested, pass.good_until(started), before).await
 }
 
 /// What is shown while a code is awaited. Names the time, which is recorded, so that it does not change.
 fn requested(expires: jiff::Timestamp) -> Progress {
-    let until = expires.strftime("%H:%M:%S UTC");
-    Progress::working(
-        Step::Verify,
-        Reason::CodeRequested,
-        format!("Meta was asked to call; the code is listened for until {until}"),
-    )
+    Progress::working(Step::Verify, Reason::CodeRequested, call::listening(&CallStatus::default(), expires))
 }
 
 /// Asks. `before` is what was recorded before the request was counted.
-async fn call(
+async fn request(
     pass: &mut Pass<'_>,
     requested: Progress,
     good_until: Instant,
@@ -97,21 +95,34 @@ async fn call(
     let waiting = Outcome::wait(requested, pass.ctx.policy.code_poll());
     match pass.account.meta.not_after(good_until).request_code(&id, &method, &language).await {
         Ok(()) => {
-            pass.ctx.metrics.code_request("requested");
+            pass.ctx.metrics.code_request(&pass.spec.portfolio, "requested");
+            if !pass.spec.source.at_carrier() {
+                // Somebody at the phone waits for this word, in front of a screen.
+                let now = seconds(pass.ctx.clock.now());
+                pass.save(&waiting.progress, |status| {
+                    if let Some(call) = status.verification.as_mut().and_then(|v| v.call.as_mut()) {
+                        call.accepted_at = Some(now);
+                    }
+                })
+                .await?;
+            }
             Ok(waiting)
         }
-        Err(error) if error.was_not_sent() => {
+        // A connection that could not be made has carried nothing.
+        Err(error) if error.was_not_sent() || error.is(Outcomes::Unreachable) => {
+            let handled = pass.status().verification.and_then(|v| v.handled_call_request);
+            let before = person::wish::kept(before, handled);
             pass.intend(&waiting.progress, |status| status.verification = before).await?;
             Err(error.into())
         }
         // It may have gone out: the code is awaited as if it had.
-        Err(error) if matches!(error.class, ErrorClass::Unknown | ErrorClass::Transient) => {
+        Err(error) if may_call(&error) => {
             tracing::info!(line = %pass.spec.name, error = %error, "whether Meta calls is not known; the code is awaited");
             Ok(waiting)
         }
         Err(error) if error.is(Outcomes::AlreadyVerified) => {
             pass.account.forget_waba_numbers();
-            not_sent(pass, None).await?;
+            not_sent(pass, None, None).await?;
             Ok(Outcome::wait(
                 Progress::working(
                     Step::Verify,
@@ -122,14 +133,14 @@ async fn call(
             ))
         }
         Err(error) => {
-            pass.ctx.metrics.code_request("refused");
+            pass.ctx.metrics.code_request(&pass.spec.portfolio, "refused");
             pass.account.forget_waba_numbers();
             // Asking while blocked may prolong the block: at least an hour, or what Meta says.
             let wait = error.retry_after.unwrap_or_default().max(pass.ctx.policy.hour());
             let reason = condition(error.operation, error.class, error.reason);
             let human = error.class == ErrorClass::NeedsHuman;
             let text = error.provider_text();
-            not_sent(pass, Some(Time(pass.ctx.clock.now() + wait))).await?;
+            not_sent(pass, Some(Time(pass.ctx.clock.now() + wait)), Some(text)).await?;
             if human {
                 let message =
                     "Meta does not send a code; calls to the number are rejected again until one is asked for";
@@ -137,19 +148,32 @@ async fn call(
                 arm::disarm(pass, &progress).await?;
                 return Err(error.into());
             }
-            ended(pass, reason, &text).await
+            ended(pass, reason).await
         }
     }
 }
 
-/// No code is coming.
-async fn not_sent(pass: &mut Pass<'_>, not_before: Option<Time>) -> Result<(), StepError> {
-    let progress =
-        Progress::working(Step::Verify, Reason::CodeUnavailable, "Meta does not send a code; the next attempt follows");
+/// Whether the call may come all the same. Meta's clear word that its servers for codes are away says that it does not.
+fn may_call(error: &ProviderError) -> bool {
+    matches!(error.class, ErrorClass::Unknown | ErrorClass::Transient) && !error.is(Outcomes::CodeServersUnavailable)
+}
+
+/// No code is coming. `why` is Meta's word.
+async fn not_sent(pass: &mut Pass<'_>, not_before: Option<Time>, why: Option<String>) -> Result<(), StepError> {
+    let message = match &why {
+        Some(why) if !pass.spec.source.at_carrier() => {
+            person::not_called(pass, why, not_before.as_ref().map(|until| until.0))
+        }
+        _ => "Meta does not send a code; the next attempt follows".to_owned(),
+    };
+    let progress = Progress::working(Step::Verify, Reason::CodeUnavailable, message);
     pass.save(&progress, |status| {
         if let Some(verification) = status.verification.as_mut() {
             verification.code_expires_at = None;
             verification.not_before = not_before.or(verification.not_before.take());
+            if let Some(call) = verification.call.as_mut() {
+                call.not_called = why;
+            }
         }
     })
     .await
@@ -170,12 +194,14 @@ fn take_turn(pass: &Pass<'_>) -> bool {
         .filter(|l| l.status.as_ref().and_then(|s| s.verification.as_ref()).is_some_and(|v| v.armed_at.is_some()))
         .filter_map(|l| l.metadata.uid.clone())
         .collect();
+    let records = pass.status().verification.is_some_and(|v| v.armed_at.is_some());
     let mine = pass.line.metadata.creation_timestamp.as_ref().map(|t| t.0);
     let older = others
         .iter()
         .filter(|l| waits_for_turn(pass.ctx, l, pass) && l.metadata.creation_timestamp.as_ref().map(|t| t.0) < mine)
         .count();
-    pass.account.take_turn(&pass.spec.uid, &armed, older, limit)
+    let wish = Wish { uid: &pass.spec.uid, records, others: &armed, older_waiting: older };
+    pass.account.turns.take(&wish, limit)
 }
 
 /// Whether another line could ask for a code now and does not await one.
@@ -187,7 +213,8 @@ fn waits_for_turn(ctx: &Context, line: &ClientNumber, pass: &Pass<'_>) -> bool {
         && !line.spec.suspend
         && line.metadata.deletion_timestamp.is_none()
         && verification.armed_at.is_none()
-        // Who waits for a person does not hold up the others.
+        // Who failed and waits to try again does not hold up the others, nor who waits for a person.
+        && status.retry.and_then(|r| r.next_retry_at).is_none_or(|at| at.0 <= ctx.clock.now())
         && !is_true(&status.conditions, ConditionType::Stalled)
         && line
             .spec

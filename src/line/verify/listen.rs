@@ -1,105 +1,251 @@
-//! Listening: recording -> its transcription, if it appears in time -> Telnyx's own speech-to-text. Only recordings that
-//! were not there before the code was asked for count: ids are compared, not clocks. One shared list call serves all
-//! numbers that await a code, and nothing is listed when none does.
+//! Listening: what the shared lists show of the line's number, and who reads a recording. Telnyx's transcription if it
+//! appears within 30 s, then Telnyx's speech-to-text, then the operator's transcriber. Only recordings that were not there
+//! before the code was asked for count: ids are compared, not clocks.
+//!
+//! Must never keep or show a word of what was said.
 
-use jiff::{SignedDuration, Timestamp};
-use secrecy::ExposeSecret;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::super::pass::Pass;
 use super::super::plan::Step;
 use super::super::status::Progress;
-use super::super::{Outcome, StepError, StepResult};
-use super::hand_in;
-use crate::code::capture::{self, RecordingFacts};
+use super::super::{Outcome, StepError};
+use super::{Origin, arm, call, hand_in, person, rehearse};
+use crate::code::capture;
 use crate::code::transcript::{Reading, read};
-use crate::domain::OtpCode;
-use crate::providers::meta::PhoneNumber;
-use crate::providers::telnyx::Recording;
-use crate::resources::client_number::VerificationStatus;
+use crate::domain::{OtpCode, PhoneNumberId, PolicyTime};
+use crate::portfolio::listener::{Ear, HeardRecording, Source};
+use crate::providers::{ErrorClass, ProviderError};
+use crate::resources::ClientNumberStatus;
+use crate::resources::client_number::{CallStatus, CodeSource, HandedInStatus, VerificationStatus};
+use crate::resources::conditions::seconds;
 use crate::resources::reasons::Reason;
 
-/// How far back recordings are listed: wide, since the carrier's clock decides. What was there before is told by id.
-pub fn since(now: Timestamp) -> Timestamp {
-    now.checked_sub(SignedDuration::from_hours(2)).unwrap_or(now)
+/// From when on the call log may tell of a call that was asked for then: the carrier's clock may be a minute behind.
+pub fn call_log_since(asked: Timestamp, policy: PolicyTime) -> Timestamp {
+    asked.checked_sub(policy.name_poll()).unwrap_or(asked)
 }
 
-/// What the choice of recordings looks at.
-pub fn facts(recordings: &[Recording]) -> Vec<RecordingFacts> {
-    recordings
-        .iter()
-        .map(|r| RecordingFacts {
-            id: r.id.clone(),
-            to: r.to.as_ref().map(ToString::to_string).unwrap_or_default(),
-            created_at: r.created_at.unwrap_or_default(),
-        })
-        .collect()
+/// When to look again while a call is listened for until `until`. The listener wakes the line when there is news; until then
+/// only time may change what is done.
+pub fn next_look(pass: &Pass<'_>, until: Timestamp) -> Duration {
+    let poll = pass.ctx.policy.code_poll();
+    let left = Duration::try_from(until.duration_since(pass.ctx.clock.now())).unwrap_or_default();
+    (poll * 3).min(left).max(poll / 3)
+}
+
+/// What a recording says.
+pub enum Read {
+    /// The code, and who read it.
+    Code(OtpCode, CodeSource),
+    /// No code, and why; None: as was found before.
+    Nothing(Option<String>),
+    /// Somebody is still to say; why nothing was read so far, if anybody has said so.
+    NotYet(Option<String>),
+}
+
+/// What a look came to.
+pub enum Listened {
+    /// A code was read and handed in, and what that came to.
+    HandedIn(Outcome),
+    /// None yet.
+    Waits(Outcome),
 }
 
 /// Looks once.
 pub async fn run(
     pass: &mut Pass<'_>,
-    entry: &PhoneNumber,
     verification: &VerificationStatus,
     expires: Timestamp,
-) -> StepResult {
-    let Some(number) = pass.number() else { return Ok(waiting(pass, expires, "")) };
-    let poll = pass.ctx.policy.code_poll();
-    let from = since(pass.ctx.clock.now());
-    let recordings = pass.account.recordings(from, poll).await?;
-    let mut candidates = capture::candidates(&facts(&recordings), &number, &verification.known_recordings);
-    candidates.retain(|id| !pass.account.is_wrong(id));
-    if candidates.is_empty() {
-        return Ok(waiting(pass, expires, ""));
-    }
-    for id in candidates {
-        let Some(recording) = recordings.iter().find(|r| r.id == id) else { continue };
-        if let Some(code) = code_of(pass, recording).await? {
-            return hand_in(pass, entry, &code, Some(id)).await;
-        }
-    }
-    Ok(waiting(pass, expires, "a call was recorded and is being read; "))
-}
-
-fn waiting(pass: &Pass<'_>, expires: Timestamp, what: &str) -> Outcome {
-    let until = expires.strftime("%H:%M:%S UTC");
-    let message = if what.is_empty() {
-        format!("Meta was asked to call; the code is listened for until {until}")
-    } else {
-        format!("{what}the code is listened for until {until}")
+) -> Result<Listened, StepError> {
+    let before = verification.call.clone().unwrap_or_default();
+    let id = pass.status().phone_number_id.and_then(|id| id.parse::<PhoneNumberId>().ok());
+    let (Some(number), Some(meta_id)) = (pass.number(), id) else {
+        return Ok(Listened::Waits(waiting(pass, verification, &before, expires)));
     };
-    Outcome::wait(Progress::working(Step::Verify, Reason::CodeRequested, message), pass.ctx.policy.code_poll())
-}
-
-/// The code that a recording holds, by its transcription or by speech-to-text.
-async fn code_of(pass: &Pass<'_>, recording: &Recording) -> Result<Option<OtpCode>, StepError> {
-    let poll = pass.ctx.policy.code_poll();
-    let from = since(pass.ctx.clock.now());
-    let transcriptions = pass.account.transcriptions(from, poll).await?;
-    let done =
-        transcriptions.iter().find(|t| t.recording_id.as_deref() == Some(recording.id.as_str()) && t.is_complete());
-    if let Some(text) = done.and_then(|t| t.text())
-        && let Some(code) = read_code(text.expose_secret())
-    {
-        return Ok(Some(code));
-    }
-    // Telnyx does not promise a transcription without a callback: after 30 s its speech-to-text is asked, once.
-    let first_seen = pass.account.first_seen(&recording.id, pass.ctx.clock.monotonic());
-    let late = pass.ctx.clock.monotonic().duration_since(first_seen) >= pass.ctx.policy.transcription_grace();
-    if !(late || done.is_some()) || !pass.account.try_speech_to_text(&recording.id) {
-        return Ok(None);
-    }
-    // The download address is good for about ten minutes: read anew.
-    let Some(fresh) = pass.account.telnyx.recording(&recording.id).await? else { return Ok(None) };
-    let text = pass.account.telnyx.transcribe(&fresh).await?;
-    Ok(read_code(text.expose_secret()))
-}
-
-fn read_code(text: &str) -> Option<OtpCode> {
-    match read(text) {
-        Reading::Code { code, .. } => Some(code),
-        Reading::None(refusal) => {
-            tracing::info!(refusal = ?refusal, "a transcript gave no code");
-            None
+    let (now, policy) = (pass.ctx.clock.now(), pass.ctx.policy);
+    let asked = before.requested_at.as_ref().map_or(now, |at| at.0);
+    let ear = Ear {
+        line: pass.spec.name.clone(),
+        number: number.clone(),
+        known: verification.known_recordings.clone(),
+        asked: monotonic(pass, asked),
+        until: monotonic(pass, expires),
+    };
+    let heard = rehearse::without(pass, pass.account.listener.listen(&pass.spec.uid, ear)?);
+    let new = capture::candidates(&arm::facts(&heard), &number, &verification.known_recordings);
+    let mut call = call::fold(&before, &heard, &new, call_log_since(asked, policy), now);
+    let readable: Vec<&HeardRecording> = new
+        .iter()
+        .filter(|id| !verification.refused_recordings.contains(id))
+        .filter_map(|id| heard.recordings.iter().find(|r| r.recording.id == *id))
+        .collect();
+    for recording in &readable {
+        match ask(pass, recording).await? {
+            Read::Code(code, from) => {
+                call.read_at = Some(seconds(pass.ctx.clock.now()));
+                call.read_from = Some(from);
+                call.unread = None;
+                let id = recording.recording.id.clone();
+                let last = before.handed_in.as_ref().filter(|last| last.recording == id);
+                if let Some(last) = last
+                    && (last.times >= HAND_INS || now < last.at.0 + policy.transcription_grace())
+                {
+                    // Perhaps it was accepted: Meta's list is read until it says so, and only then is it handed in again.
+                    return Ok(Listened::Waits(looked_up(pass)));
+                }
+                let times = last.map_or(0, |last| last.times) + 1;
+                call.handed_in = Some(HandedInStatus { recording: id.clone(), at: seconds(now), times });
+                let progress = waiting(pass, verification, &call, expires).progress;
+                let told = pass.save_untold(&progress, |status| noted(status, call)).await?;
+                // Events take their time, and the code has none.
+                let told = Box::pin(told.tell(pass.ctx));
+                let handed_in = Box::pin(hand_in(pass, &meta_id, &code, Origin::Recording(id)));
+                let ((), outcome) = futures::join!(told, handed_in);
+                return outcome.map(Listened::HandedIn);
+            }
+            Read::Nothing(why) => {
+                let before = call.unread.take();
+                call.unread = why.or(before).or_else(|| Some(NOBODY.to_owned()));
+            }
+            // What was found before stands until there is more to say.
+            Read::NotYet(why) => call.unread = why.or(call.unread.take()),
         }
+    }
+    let young = readable.iter().map(|r| r.age).filter(|age| *age < policy.transcription_grace()).max();
+    let mut outcome = waiting(pass, verification, &call, expires);
+    if call != before {
+        keep(pass, verification, call, expires).await?;
+    }
+    let look = next_look(pass, expires);
+    let grace_ends = young.map_or(look, |age| policy.transcription_grace().saturating_sub(age));
+    outcome.next = super::super::Next::After(look.min(grace_ends).max(policy.code_poll() / 3));
+    Ok(Listened::Waits(outcome))
+}
+
+/// Said of a recording that no source has said anything about.
+pub const NOBODY: &str = "nobody could read it";
+
+/// How often one code may be handed in while Meta's answers are unclear.
+const HAND_INS: i32 = 2;
+
+/// A code was handed in, and whether Meta took it is not known.
+pub fn looked_up(pass: &Pass<'_>) -> Outcome {
+    let message = "the code was handed in; Meta's answer is looked up";
+    Outcome::wait(Progress::working(Step::Verify, Reason::CodeRequested, message), pass.ctx.policy.link_poll())
+}
+
+/// The moment on the monotonic clock.
+pub fn monotonic(pass: &Pass<'_>, at: Timestamp) -> Instant {
+    let (now, monotonic) = (pass.ctx.clock.now(), pass.ctx.clock.monotonic());
+    match Duration::try_from(at.duration_since(now)) {
+        Ok(ahead) => monotonic + ahead,
+        Err(_) => monotonic.checked_sub(now.duration_since(at).unsigned_abs()).unwrap_or(monotonic),
+    }
+}
+
+async fn keep(
+    pass: &mut Pass<'_>,
+    verification: &VerificationStatus,
+    call: CallStatus,
+    expires: Timestamp,
+) -> Result<(), StepError> {
+    let progress = waiting(pass, verification, &call, expires).progress;
+    pass.save(&progress, |status| noted(status, call)).await
+}
+
+fn noted(status: &mut ClientNumberStatus, call: CallStatus) {
+    if let Some(verification) = status.verification.as_mut() {
+        verification.call = Some(call);
+    }
+}
+
+fn waiting(pass: &Pass<'_>, verification: &VerificationStatus, call: &CallStatus, expires: Timestamp) -> Outcome {
+    let refused = call.read_at.is_some() && !verification.refused_recordings.is_empty();
+    let progress = if refused {
+        let when = super::next_attempt(pass);
+        Progress::working(Step::Verify, Reason::CodeWrong, super::refused(&pass.spec.name.name, when))
+    } else {
+        Progress::working(Step::Verify, Reason::CodeRequested, call::listening(call, expires))
+    };
+    person::stands(pass, Outcome::wait(progress, pass.ctx.policy.code_poll()))
+}
+
+/// What a recording says, by the first source that can tell. Each of those that are charged for is asked a few times at
+/// most, and not again once it has answered.
+pub async fn ask(pass: &Pass<'_>, recording: &HeardRecording) -> Result<Read, StepError> {
+    let mut why: Option<String> = None;
+    match recording.complete().and_then(|transcription| transcription.text()) {
+        Some(text) => match code_in(text) {
+            Ok(code) => return Ok(Read::Code(code, CodeSource::Transcription)),
+            Err(refusal) => why = Some(refusal),
+        },
+        // Telnyx does not promise a transcription without a callback.
+        None if recording.age < pass.ctx.policy.transcription_grace() => return Ok(Read::NotYet(None)),
+        None => {}
+    }
+    let id = &recording.recording.id;
+    for source in [Source::SpeechToText, Source::Transcriber] {
+        if recording.answered.contains(&source) {
+            continue;
+        }
+        if !pass.account.listener.may_ask(source, id) {
+            return Ok(Read::NotYet(why));
+        }
+        let (heard, from) = match source {
+            Source::SpeechToText => (speech_to_text(pass, id).await, CodeSource::SpeechToText),
+            Source::Transcriber => {
+                (pass.account.transcribe_by_operator(&recording.recording).await, CodeSource::Transcriber)
+            }
+        };
+        match heard {
+            Ok(Some(text)) => {
+                pass.account.listener.has_answered(source, id);
+                match code_in(&text) {
+                    Ok(code) => return Ok(Read::Code(code, from)),
+                    Err(refusal) => why = Some(refusal),
+                }
+            }
+            Ok(None) => pass.account.listener.has_answered(source, id),
+            Err(error) if matches!(error.class, ErrorClass::Refused | ErrorClass::NeedsHuman) => {
+                tracing::warn!(line = %pass.spec.name, error = %error, "a source can't read the recording; the next one is asked");
+                pass.account.listener.has_answered(source, id);
+                if source == Source::Transcriber {
+                    // The operator's own: only they can put it right.
+                    why = Some(format!("{}: {}", error.provider_text(), error.what_to_do));
+                }
+                why.get_or_insert_with(|| "speech-to-text is refused".to_owned());
+            }
+            Err(error) => {
+                tracing::info!(line = %pass.spec.name, error = %error, "a source does not answer; it is asked again by itself");
+                why.get_or_insert_with(|| "speech-to-text does not answer; it is asked again by itself".to_owned());
+                return Ok(Read::NotYet(why));
+            }
+        }
+    }
+    Ok(Read::Nothing(why))
+}
+
+/// Telnyx's own speech-to-text. None: the recording is gone.
+async fn speech_to_text(pass: &Pass<'_>, id: &str) -> Result<Option<SecretString>, ProviderError> {
+    // The download address is good for about ten minutes: read anew.
+    let Some(fresh) = pass.account.telnyx.recording(id).await? else { return Ok(None) };
+    pass.account.telnyx.transcribe(&fresh).await.map(Some)
+}
+
+/// The code in a text, or why there is none, in words without digits.
+fn code_in(text: &SecretString) -> Result<OtpCode, String> {
+    if text.expose_secret().trim().is_empty() {
+        return Err("nothing was heard in it".to_owned());
+    }
+    match read(text.expose_secret()) {
+        Reading::Code { code, form } => {
+            tracing::info!(written_as = form.as_str(), "a code was read");
+            Ok(code)
+        }
+        Reading::None(refusal) => Err(refusal.to_string()),
     }
 }

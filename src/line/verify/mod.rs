@@ -6,11 +6,17 @@
 
 mod arm;
 mod ask;
+mod call;
+mod document;
 mod listen;
 mod person;
+mod rehearsal;
+mod rehearse;
 
 pub use arm::disarm;
+pub use person::{clear as clear_code, wish};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::time::Duration;
 
@@ -19,10 +25,11 @@ use super::pass::Pass;
 use super::plan::Step;
 use super::status::Progress;
 use super::{Outcome, StepError, StepResult};
-use crate::domain::OtpCode;
+use crate::controller::handed_in::Version;
+use crate::domain::{OtpCode, PhoneNumberId};
 use crate::providers::meta::{CodeVerificationStatus, PhoneNumber};
 use crate::providers::{ErrorClass, Reason as Outcomes};
-use crate::resources::client_number::VerificationStatus;
+use crate::resources::client_number::{CallStatus, VerificationStatus};
 use crate::resources::reasons::Reason;
 
 /// Whether Meta needs no code: it has accepted one, or the number is connected. A connected number commonly reads EXPIRED,
@@ -48,10 +55,26 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let awaited = verification.code_expires_at.as_ref().is_some_and(|expires| now < expires.0);
     if armed && !awaited && verification.code_expires_at.is_some() {
         // Before Meta is asked anything: a provider that is away must not keep the number recording.
-        return ended(pass, Reason::CodeExpired, "no code was caught while it was good").await;
+        return ended(pass, Reason::CodeExpired).await;
     }
+    let carrier = pass.spec.source.at_carrier();
+    let listened = match verification.code_expires_at.as_ref().filter(|expires| carrier && now < expires.0) {
+        // Before anything else is asked: a code is good for minutes, and each question takes its time.
+        Some(expires) => match Box::pin(listen::run(pass, &verification, expires.0)).await {
+            Ok(listen::Listened::HandedIn(outcome)) => return Ok(outcome),
+            Ok(listen::Listened::Waits(outcome)) => Some(Ok(outcome)),
+            // A person's code needs no carrier.
+            Err(StepError::Provider(error)) => Some(Err(StepError::Provider(error))),
+            Err(error) => return Err(error),
+        },
+        None => None,
+    };
+    let verification = pass.status().verification.unwrap_or_default();
     // Not with every look at the recordings: a fresh WABA has 200 calls an hour for everything.
-    let found = entry(pass, pass.ctx.policy.name_poll()).await;
+    let handed_in = verification.call.as_ref().and_then(|call| call.handed_in.as_ref());
+    let looked_up = handed_in.is_some_and(|last| now < last.at.0 + pass.ctx.policy.name_poll());
+    let max_age = if looked_up { pass.ctx.policy.link_poll() } else { pass.ctx.policy.name_poll() };
+    let found = entry(pass, max_age).await;
     if armed && !awaited && !matches!(found, Ok(Some(_))) {
         let message = "calls to the number are rejected again until a code can be asked for";
         arm::disarm(pass, &Progress::working(Step::Verify, Reason::InProgress, message)).await?;
@@ -65,71 +88,154 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         return accepted(pass).await;
     }
     match person::take_code(pass).await? {
-        person::Taken::Code(code) => return hand_in(pass, &entry, &code, None).await,
+        person::Taken::Code(code, secret) => return hand_in(pass, &entry.id, &code, Origin::Person(secret)).await,
         person::Taken::Malformed(outcome) => return Ok(outcome),
         person::Taken::Nothing => {}
     }
     match verification.code_expires_at.as_ref() {
         Some(expires) if now < expires.0 => {
-            if pass.spec.source.at_carrier() {
-                return listen::run(pass, &entry, &verification, expires.0).await;
-            }
-            return Ok(person::awaited(pass, expires.0));
+            return match listened {
+                Some(outcome) => outcome,
+                None => person::awaited(pass, expires.0).await,
+            };
         }
-        Some(_) => return ended(pass, Reason::CodeExpired, "no code was caught while it was good").await,
+        Some(_) => return ended(pass, Reason::CodeExpired).await,
         None => {}
     }
     // Armed without a code asked for means killed in between: asking arms again, which changes nothing.
-    if let Some(outcome) = person::not_asked_yet(pass, &verification) {
+    let held = held(pass, &verification);
+    let last = verification.call.as_ref().filter(|call| call.requested_at.is_some()).map(|call| outcome(pass, call));
+    if !pass.spec.source.at_carrier()
+        && let Some(outcome) = person::waits(pass, held, last.as_deref()).await?
+    {
         return Ok(outcome);
     }
-    let limits = &pass.portfolio.spec.limits.code_requests;
-    let not_before = verification.not_before.as_ref();
-    if let Some(at) = budget::next_code(&verification.requests, not_before, limits, now, pass.ctx.policy) {
-        let when = at.strftime("%Y-%m-%d %H:%M:%S UTC");
-        let message = format!("no code may be asked for yet; the next attempt follows by itself at {when}");
-        let wait = at.duration_since(now).try_into().unwrap_or(pass.ctx.policy.code_poll());
-        return Ok(Outcome::wait(Progress::working(Step::Verify, Reason::CodeRateLimited, message), wait));
+    if let Some(held) = held {
+        let last = last.map_or(String::new(), |last| format!("{last}; "));
+        let message = format!("{last}{}: {}", held.why(), follows(&pass.spec.name.name, held.until));
+        let wait = held.until.duration_since(now).try_into().unwrap_or(pass.ctx.policy.code_poll());
+        let outcome = Outcome::wait(Progress::working(Step::Verify, Reason::CodeRateLimited, message), wait);
+        let outcome = person::stands(pass, outcome);
+        // Killed between Meta's refusal and disarming, or armed and never asked: it would record until then.
+        arm::disarm(pass, &outcome.progress).await?;
+        return Ok(outcome);
     }
-    ask::run(pass).await
+    Box::pin(ask::run(pass)).await
 }
 
-/// Hands a code in, once. `recording` is what it was read from.
-async fn hand_in(pass: &mut Pass<'_>, entry: &PhoneNumber, code: &OtpCode, recording: Option<String>) -> StepResult {
-    let result = pass.account.meta.verify_code(&entry.id, code).await;
+/// What forbids to ask for a code now.
+fn held(pass: &Pass<'_>, verification: &VerificationStatus) -> Option<budget::Held> {
+    let limits = &pass.portfolio.spec.limits.code_requests;
+    let (now, policy) = (pass.ctx.clock.now(), pass.ctx.policy);
+    budget::next_code(&verification.requests, verification.not_before.as_ref(), limits, now, policy)
+}
+
+/// When the next code may be asked for.
+fn next_attempt(pass: &Pass<'_>) -> Timestamp {
+    let verification = pass.status().verification.unwrap_or_default();
+    let now = pass.ctx.clock.now();
+    let allowed = held(pass, &verification).map_or(now, |held| held.until);
+    // While a code may still arrive no other is asked for.
+    allowed.max(verification.code_expires_at.map_or(now, |expires| expires.0))
+}
+
+/// What happens next, and what a person can do meanwhile.
+fn follows(name: &str, when: Timestamp) -> String {
+    let when = when.strftime("%Y-%m-%d %H:%M:%S UTC");
+    format!(
+        "the next attempt follows by itself at {when}, or hand a code in with kubectl clientnumber verify {name} --code 123456"
+    )
+}
+
+/// Meta did not take the code.
+fn refused(name: &str, when: Timestamp) -> String {
+    format!("Meta refused the code, which is not handed in again; {}", follows(name, when))
+}
+
+/// What became of the last attempt.
+fn outcome(pass: &Pass<'_>, call: &CallStatus) -> String {
+    match &call.not_called {
+        None if !pass.spec.source.at_carrier() => "no right code was handed in while it was good".to_owned(),
+        _ => call::outcome(call),
+    }
+}
+
+/// Where a code comes from.
+enum Origin {
+    /// It was read from this recording.
+    Recording(String),
+    /// A person put it into this Secret.
+    Person(Version),
+}
+
+/// Hands a code in, once.
+async fn hand_in(pass: &mut Pass<'_>, id: &PhoneNumberId, code: &OtpCode, origin: Origin) -> StepResult {
+    let result = pass.account.meta.verify_code(id, code).await;
     pass.account.forget_waba_numbers();
     match result {
         Ok(()) => {
-            pass.ctx.metrics.code_request("verified");
+            pass.ctx.metrics.code_request(&pass.spec.portfolio, "verified");
             accepted(pass).await
         }
         Err(error) if error.is(Outcomes::AlreadyVerified) => accepted(pass).await,
         Err(error) if error.is(Outcomes::WrongCode) || error.class == ErrorClass::Refused => {
-            pass.ctx.metrics.code_request("wrong");
-            let message = "Meta refused the code; it is not handed in again: the next one follows by itself, or hand in another with kubectl clientnumber verify";
+            pass.ctx.metrics.code_request(&pass.spec.portfolio, "wrong");
+            let message = refused(&pass.spec.name.name, next_attempt(pass));
             let progress = Progress::working(Step::Verify, Reason::CodeWrong, message);
-            // What was read wrong once is not read again; it stays a recording of ours, to be deleted with the others.
-            if let Some(recording) = recording {
-                pass.account.was_wrong(recording);
+            let outcome = Outcome::wait(progress, pass.ctx.policy.code_poll());
+            match origin {
+                // What was read wrong once is not read again; it stays a recording of ours, to be deleted with the others.
+                Origin::Recording(recording) => {
+                    pass.save(&outcome.progress, |status| {
+                        let verification = status.verification.get_or_insert_with(VerificationStatus::default);
+                        verification.refused_recordings.push(recording);
+                    })
+                    .await?;
+                    Ok(outcome)
+                }
+                Origin::Person(secret) => person_was_wrong(pass, secret, outcome).await,
             }
-            Ok(Outcome::wait(progress, pass.ctx.policy.code_poll()))
         }
         // Perhaps it was accepted: the number is read again before anything else.
         Err(error) if error.class == ErrorClass::Unknown => {
             tracing::info!(line = %pass.spec.name, error = %error, "whether Meta took the code is looked up");
-            let progress = Progress::working(
-                Step::Verify,
-                Reason::CodeRequested,
-                "the code was handed in; Meta's answer is looked up",
-            );
-            Ok(Outcome::wait(progress, pass.ctx.policy.code_poll()))
+            Ok(listen::looked_up(pass))
         }
-        Err(error) => Err(error.into()),
+        // Meta did not look at it: handing it in still counts as not done.
+        Err(error) => {
+            let progress = listen::looked_up(pass).progress;
+            pass.intend(&progress, |status| {
+                if let Some(call) = status.verification.as_mut().and_then(|v| v.call.as_mut()) {
+                    call.handed_in = None;
+                }
+            })
+            .await?;
+            Err(error.into())
+        }
     }
 }
 
-/// Meta accepted: recorded first, then the number stops recording.
+/// Meta refused what a person handed in: said first, then the Secret goes; not handed in again whatever becomes of that.
+async fn person_was_wrong(pass: &mut Pass<'_>, secret: Version, machine: Outcome) -> StepResult {
+    pass.ctx.handed_in.answered(&pass.spec.uid, secret.clone());
+    let verification = pass.status().verification.unwrap_or_default();
+    let now = pass.ctx.clock.now();
+    let expires = verification.code_expires_at.as_ref().map(|expires| expires.0).filter(|expires| now < *expires);
+    let held = held(pass, &verification).map(|held| held.until);
+    let outcome = match (pass.spec.source.at_carrier(), expires) {
+        (true, Some(_)) => machine,
+        (true, None) => person::came_too_late(pass, next_attempt(pass)),
+        (false, _) => person::refused(pass, expires, held),
+    };
+    pass.save(&outcome.progress, |_| ()).await?;
+    person::delete(pass, &secret).await?;
+    Ok(outcome)
+}
+
+/// Meta accepted: recorded first, then the number stops recording. Before it is recorded a person's code goes, which nobody
+/// would look for afterwards; Meta's list shows what it accepted, so nothing is lost in between.
 async fn accepted(pass: &mut Pass<'_>) -> StepResult {
+    clear_code(pass.ctx, &pass.spec.name).await?;
     let now = Time(pass.ctx.clock.now());
     pass.save(&verified(), |status| {
         let verification = status.verification.get_or_insert_with(VerificationStatus::default);
@@ -151,15 +257,17 @@ fn verified() -> Progress {
 }
 
 /// An attempt ended without a code.
-async fn ended(pass: &mut Pass<'_>, reason: Reason, what: &str) -> StepResult {
-    pass.ctx.metrics.code_request("expired");
-    let progress = Progress::working(
-        Step::Verify,
-        reason,
-        format!(
-            "{what}; the next attempt follows as soon as limits.codeRequests allows, or hand a code in with kubectl clientnumber verify"
-        ),
-    );
+async fn ended(pass: &mut Pass<'_>, reason: Reason) -> StepResult {
+    pass.ctx.metrics.code_request(&pass.spec.portfolio, "expired");
+    let call = pass.status().verification.and_then(|v| v.call).unwrap_or_default();
+    let next = if pass.spec.source.at_carrier() {
+        follows(&pass.spec.name.name, next_attempt(pass))
+    } else {
+        let verification = pass.status().verification.unwrap_or_default();
+        person::another(pass, held(pass, &verification).map(|held| held.until))
+    };
+    let message = format!("{}; {next}", outcome(pass, &call));
+    let progress = Progress::working(Step::Verify, reason, message);
     arm::disarm(pass, &progress).await?;
     pass.save(&progress, |status| {
         if let Some(verification) = status.verification.as_mut() {

@@ -22,6 +22,8 @@ pub(crate) fn read(provider: Provider, endpoints: Endpoints, headers: &HeaderMap
     match provider {
         Provider::Telnyx => telnyx(headers).map(|told| (endpoints, None, window(told))).into_iter().collect(),
         Provider::Meta => meta(headers),
+        // It has no limit that is told beforehand.
+        Provider::Transcriber => Vec::new(),
     }
 }
 

@@ -22,6 +22,7 @@ pub(in crate::providers) static DIALECT: Dialect =
 
 const ORDER: &[&str] = &["create_order"];
 const SEARCH: &[&str] = &["search"];
+const CALL: &[&str] = &["place_call"];
 const BY_ID: &[&str] = &[
     "order",
     "number_by_id",
@@ -73,6 +74,24 @@ pub static TABLE: &[Row] = &[
     Row::new("10032", NeedsHuman, Reason::NoCoverage, "take the type out of number.acquire.types, or use number.existing: Telnyx knows no such country or type")
         .only(SEARCH)
         .says(&["country_code", "phone_number_type"]),
+    // That a locked number can't be given back is documented, the code is not: whatever it is, the text names the lock.
+    Row::new("1-99999", NeedsHuman, Reason::DeletionLocked, "switch the number's deletion lock off in the Telnyx portal (Numbers: My Numbers); it is then given back by itself")
+        .only(&["release_number"])
+        .says(&["deletion lock", "deletion_lock", "delete lock", "locked against deletion"]),
+    // A call of ours. Telnyx: what its switch refuses comes as 10010 with the switch's own code (D13, D38, D51) in the text.
+    Row::new("10010", NeedsHuman, Reason::InvalidPhoneNumber, "let telnyx.rehearsal.fromNumber of the Portfolio be an active number of this Telnyx account, or one that is verified there")
+        .only(CALL)
+        .says(&["origination number"]),
+    Row::new("10010", NeedsHuman, Reason::NotEligible, "allow calls to the line's country in the outbound voice profile of the application that telnyx.rehearsal.connectionId of the Portfolio names (Telnyx portal: Voice, Outbound Voice Profiles, Destinations)")
+        .only(CALL)
+        .says(&["whitelisted"]),
+    Row::new("10010", NeedsHuman, Reason::InvalidConnection, "give the application that telnyx.rehearsal.connectionId of the Portfolio names an outbound voice profile, and let both be active (Telnyx portal: Voice, Programmable Voice)")
+        .only(CALL)
+        .says(&["outbound profile", "connection is disabled"]),
+    Row::new("10005", NeedsHuman, Reason::InvalidConnection, "let telnyx.rehearsal.connectionId of the Portfolio be the id of a TeXML application of this Telnyx account").only(CALL),
+    Row::new("10015", NeedsHuman, Reason::InvalidConnection, "correct telnyx.rehearsal.connectionId of the Portfolio: Telnyx makes no call through it, since it wants a TeXML application")
+        .only(CALL)
+        .says(&["applicationsid", "application_sid"]),
     // By id: gone is gone.
     Row::new("10005", Refused, Reason::NotFound, "nothing to do: the object is not there (any more)").only(BY_ID),
     Row::new("10006", Refused, Reason::NotFound, "check the id: Telnyx knows no object of this form").only(READ_BY_ID),
@@ -228,6 +247,17 @@ mod tests {
             (search, 422, "10007", "x", "", Transient, Reason::ProviderUnavailable),
             (search, 401, "10009", "x", "", NeedsHuman, Reason::TokenInvalid),
             (release, 404, "10005", "x", "", Refused, Reason::NotFound),
+            (
+                release,
+                422,
+                "10021",
+                "The phone number has its deletion lock enabled.",
+                "",
+                NeedsHuman,
+                Reason::DeletionLocked,
+            ),
+            (release, 403, "77777", "x", "/deletion_lock_enabled", NeedsHuman, Reason::DeletionLocked),
+            (release, 422, "10021", "x", "", Refused, Reason::InUse),
             (release, 400, "10006", "x", "", NeedsHuman, Reason::InvalidRequest),
             (Operation::read("number_by_id"), 400, "10006", "x", "", NeedsHuman, Reason::InvalidRequest),
         ] {

@@ -6,6 +6,7 @@
 
 mod account;
 mod applications;
+mod calls;
 mod detail_records;
 pub mod errors;
 mod numbers;
@@ -38,6 +39,7 @@ use super::request::{Operation, Request};
 use super::transport::Transport;
 use crate::domain::Invalid;
 
+pub use calls::OutboundCall;
 pub use detail_records::DetailRecord;
 pub use requirements::{Criteria, Requirement, RequirementGroup, Requirements};
 pub use sub_orders::{OrderPart, RequirementValue, SubOrder};

@@ -112,6 +112,29 @@ async fn an_order_is_sent_once_with_its_reference() {
 }
 
 #[tokio::test]
+async fn orders_of_an_owner_id_come_in_one_call() {
+    let (client, calls) = client(|call, _, _| match call {
+        "GET /v2/number_orders" => (
+            200,
+            json!({"data": [
+                {"id": "a", "customer_reference": "prod-ma/clients/atlas", "created_at": "2026-11-01T10:00:00Z"},
+                {"id": "b", "customer_reference": "prod-ma2/clients/atlas", "created_at": "2026-11-01T10:00:00Z"},
+                {"id": "c", "customer_reference": "prod-ma/clients/rif", "created_at": "2026-10-01T10:00:00Z"},
+                {"id": "d", "customer_reference": "prod-ma/clients/rif"},
+                {"id": "e"},
+            ], "meta": {"total_pages": 1}}),
+        ),
+        other => panic!("{other}"),
+    })
+    .await;
+    let since = "2026-10-31T10:00:00Z".parse().unwrap();
+    let orders = client.orders_since("prod-ma/", Some(since)).await.unwrap();
+    assert_eq!(orders.iter().map(|o| o.id.as_str()).collect::<Vec<_>>(), ["a", "d"]);
+    let calls = calls.lock().unwrap();
+    assert_eq!((calls.len(), calls[0].1["filter[created_at][gt]"].as_str()), (1, "2026-10-31T10:00:00Z"));
+}
+
+#[tokio::test]
 async fn orders_are_compared_here_and_read_by_id() {
     let order = |id: &str, reference: Value| {
         json!({"id": id, "customer_reference": reference, "status": "success",
@@ -233,6 +256,8 @@ async fn the_sources_of_a_code() {
             {"record_type": "call_event", "name": "call.hangup", "type": "webhook", "call_leg_id": "l",
              "call_session_id": "s", "event_timestamp": "2026-11-24T10:00:40Z", "metadata": {"event": {"payload":
                 {"to": "+212612345678", "from": "+15550001111", "hangup_cause": "normal_clearing"}}}},
+            {"name": "call.initiated", "event_timestamp": "2026-11-24T10:00:30Z", "metadata": {"event": {"payload":
+                {"to": "+212612345678", "from": "+12025550199", "direction": "outgoing"}}}},
             {"name": "call.initiated", "event_timestamp": "2026-11-20T10:00:40Z", "metadata": {}}]}),
         ),
         "POST /v2/ai/audio/transcriptions" => {
@@ -247,14 +272,80 @@ async fn the_sources_of_a_code() {
     assert_eq!(recordings.len(), 1);
     assert_eq!(recordings[0].to, Some(e164("+212612345678")));
     assert_eq!(format!("{:?}", recordings[0].from), "Some(***)");
-    let transcription = client.transcription_of("new").await.unwrap().unwrap();
+    let transcription = client
+        .transcriptions_since(since)
+        .await
+        .unwrap()
+        .into_iter()
+        .find(|t| t.recording_id.as_deref() == Some("new"))
+        .unwrap();
     assert!(transcription.is_complete() && transcription.text().unwrap().expose_secret() == "one two three");
     let events = client.call_events_since(since).await.unwrap();
-    assert_eq!(events.len(), 1);
+    assert_eq!(events.len(), 2);
     assert_eq!((&events[0].kind, &events[0].to), (&CallEventKind::Hangup, &Some(e164("+212612345678"))));
+    assert!(!events[0].outgoing && events[1].outgoing, "the account's own leg is no ringing of the number");
     let fresh = client.recording("new").await.unwrap().unwrap();
     assert_eq!(client.transcribe(&fresh).await.unwrap().expose_secret(), "Your code is 1 2 3");
     assert!(calls.lock().unwrap().iter().all(|(_, query, _)| !query.contains_key("sig")));
+}
+
+#[tokio::test]
+async fn a_call_is_made_once_for_the_organization_and_says_its_document() {
+    let (client, calls) = client(|call, _, _| match call {
+        "GET /v2/whoami" => (200, json!({"data": {"organization_id": "0f1c", "user_id": "77aa"}})),
+        "POST /v2/texml/Accounts/0f1c/Calls" => {
+            (200, json!({"from": "+12025550199", "to": "+212612345678", "status": "queued"}))
+        }
+        other => panic!("{other}"),
+    })
+    .await;
+    let account = client.organization().await.unwrap();
+    let (from, to) = (e164("+12025550199"), e164("+212612345678"));
+    let call = OutboundCall {
+        account: &account,
+        from: &from,
+        to: &to,
+        connection: "88",
+        document: "<Response><Say>x</Say></Response>",
+    };
+    client.place_call(&call).await.unwrap();
+    let calls = calls.lock().unwrap();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(
+        calls[1].2,
+        json!({"ApplicationSid": "88", "From": "+12025550199", "To": "+212612345678",
+            "Texml": "<Response><Say>x</Say></Response>", "Timeout": 30, "TimeLimit": 90})
+    );
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_is_unclear_may_have_been_made() {
+    for (status, reply, class, reason) in [
+        (500, json!({"errors": [{"code": "10007"}]}), ErrorClass::Unknown, Reason::ProviderUnavailable),
+        (404, json!("<html>"), ErrorClass::Unknown, Reason::Unclassified),
+        (
+            403,
+            json!({"errors": [{"code": "20012", "title": "Account inactive"}]}),
+            ErrorClass::NeedsHuman,
+            Reason::AccountRestricted,
+        ),
+        (
+            402,
+            json!({"errors": [{"code": "20100", "title": "Insufficient funds"}]}),
+            ErrorClass::NeedsHuman,
+            Reason::InsufficientFunds,
+        ),
+    ] {
+        let shown = reply.to_string();
+        let (client, calls) = client(move |_, _, _| (status, reply.clone())).await;
+        let number = e164("+212612345678");
+        let call = OutboundCall { account: "0f1c", from: &number, to: &number, connection: "88", document: "" };
+        let error = client.place_call(&call).await.unwrap_err();
+        assert_eq!((error.class, error.reason), (class, reason), "{status} {shown}");
+        assert_eq!(calls.lock().unwrap().len(), 1, "a call is never repeated");
+    }
+    let (nobody, _) = client(|_, _, _| (200, json!({"data": {"organization_id": null}}))).await;
+    assert_eq!(nobody.organization().await.unwrap_err().class, ErrorClass::Transient);
 }
 
 /// The controller's reconcile futures must be `Send`.

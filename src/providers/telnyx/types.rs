@@ -183,6 +183,9 @@ pub struct TexmlApplication {
     /// Whether it takes calls.
     #[serde(default, deserialize_with = "lenient::flag")]
     pub active: Option<bool>,
+    /// When it was made.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub created_at: Option<Timestamp>,
 }
 
 /// A recorded call. No Debug: its URL lets anyone listen.
@@ -272,6 +275,8 @@ pub struct CallEvent {
     pub to: Option<E164>,
     /// Calling number.
     pub from: Option<Pii<String>>,
+    /// A call that the account made: this is its own leg, and says nothing of whether the called number rang.
+    pub outgoing: bool,
     /// The call.
     pub call_session_id: Option<String>,
     /// Why it ended.

@@ -19,8 +19,8 @@ use crate::providers::pace::Endpoints;
 use crate::providers::reason::Reason;
 use crate::providers::request::{Body, Operation, Request};
 
-const RECORDINGS: Operation = Operation::list("list_recordings");
-const TRANSCRIPTIONS: Operation = Operation::list("list_transcriptions");
+const RECORDINGS: Operation = Operation::list("list_recordings").once();
+const TRANSCRIPTIONS: Operation = Operation::list("list_transcriptions").quiet().once();
 
 impl Client {
     /// Recordings stored at or after `since`, of all numbers. One call serves all lines that await a code.
@@ -30,26 +30,13 @@ impl Client {
         Ok(found.into_iter().filter(|r| r.created_at.is_none_or(|at| at >= since)).collect())
     }
 
-    /// All recordings of calls to this number.
-    pub async fn recordings_to(&self, number: &E164) -> Result<Vec<Recording>, ProviderError> {
-        for form in [number.as_str(), number.digits()] {
-            let filters = [("filter[to]", form.to_owned())];
-            let found: Vec<Recording> = self.all(RECORDINGS, &["recordings"], &filters).await?;
-            let ours: Vec<Recording> = found.into_iter().filter(|r| r.to.as_ref() == Some(number)).collect();
-            if !ours.is_empty() {
-                return Ok(ours);
-            }
-        }
-        Ok(Vec::new())
-    }
-
     /// `GET /recordings/{id}`: with a fresh URL to its sound.
     pub async fn recording(&self, id: &str) -> Result<Option<Recording>, ProviderError> {
         self.data_if_there(Request::get(Operation::read("recording"), &["recordings", id])).await
     }
 
-    /// Transcriptions made at or after `since`, of all recordings. The page after the first can't be relied on (its meta
-    /// has cursors): use [`Self::transcription_of`] for a certain recording.
+    /// Transcriptions made at or after `since`, of all recordings. The first page only: the next can't be relied
+    /// on (its meta has cursors), and what is awaited is young.
     pub async fn transcriptions_since(&self, since: Timestamp) -> Result<Vec<Transcription>, ProviderError> {
         let request = Request::get(TRANSCRIPTIONS, &["recording_transcriptions"])
             .query("filter[created_at][gte]", since.to_string())
@@ -59,18 +46,6 @@ impl Client {
             .into_iter()
             .filter(|t| t.created_at.is_none_or(|at| at >= since))
             .collect())
-    }
-
-    /// The newest transcription of a recording.
-    pub async fn transcription_of(&self, recording: &str) -> Result<Option<Transcription>, ProviderError> {
-        let request = Request::get(TRANSCRIPTIONS, &["recording_transcriptions"])
-            .query("filter[recording_id]", recording)
-            .query("page[size]", super::PAGE_SIZE.to_string());
-        let data: Value = self.data(request).await?;
-        Ok(lenient::items::<Transcription>(data)
-            .into_iter()
-            .filter(|t| t.recording_id.as_deref() == Some(recording))
-            .max_by_key(|t| t.created_at))
     }
 
     /// `DELETE /recordings/{id}`; gone already is success.
@@ -87,7 +62,8 @@ impl Client {
     /// lags.
     pub async fn call_events_since(&self, since: Timestamp) -> Result<Vec<CallEvent>, ProviderError> {
         let filters = [("filter[occurred_at][gte]", since.to_string()), ("filter[type]", "webhook".to_owned())];
-        let found: Vec<Value> = self.all(Operation::list("list_call_events"), &["call_events"], &filters).await?;
+        let found: Vec<Value> =
+            self.all(Operation::list("list_call_events").once(), &["call_events"], &filters).await?;
         Ok(found.iter().filter_map(call_event).filter(|e| e.at.is_none_or(|at| at >= since)).collect())
     }
 
@@ -95,7 +71,7 @@ impl Client {
     /// itself, so that it never passes through here; take the recording from [`Self::recording`] just before, since its
     /// URL is good for about 10 minutes.
     pub async fn transcribe(&self, recording: &Recording) -> Result<SecretString, ProviderError> {
-        const CALL: Operation = Operation::set("transcribe").slow().of(Endpoints::SpeechToText);
+        const CALL: Operation = Operation::set("transcribe").slow().quiet().of(Endpoints::SpeechToText);
         #[derive(Deserialize)]
         struct Answer {
             #[serde(default, deserialize_with = "lenient::secret")]
@@ -135,6 +111,7 @@ fn call_event(item: &Value) -> Option<CallEvent> {
         at: at.as_deref().and_then(lenient::timestamp),
         to: text(payload, "to").and_then(|to| E164::parse_loose(&to).ok()),
         from: text(payload, "from").map(Pii),
+        outgoing: text(payload, "direction").is_some_and(|direction| direction.starts_with("out")),
         call_session_id: text(item, "call_session_id").or_else(|| text(payload, "call_session_id")),
         hangup_cause: text(payload, "hangup_cause"),
     })

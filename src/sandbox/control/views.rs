@@ -101,8 +101,11 @@ pub async fn recordings(State(shared): State<Arc<Shared>>) -> Json<Value> {
             let transcription = recording.transcription.as_ref();
             json!({
                 "id": recording.id, "to": recording.to, "from": recording.from, "started": time(recording.started),
-                "visible": recording.visible <= now, "deleted": recording.deleted, "heard": recording.text,
-                "transcription": transcription.map(|t| json!({"id": t.id, "completed": t.completed <= now, "deleted": t.deleted})),
+                "visible": recording.visible <= now, "appears": recording.visible, "deleted": recording.deleted,
+                "heard": recording.text,
+                "transcription": transcription.map(|t| json!({
+                    "id": t.id, "completed": t.completed <= now, "completes": t.completed, "deleted": t.deleted,
+                })),
             })
         })
         .collect();

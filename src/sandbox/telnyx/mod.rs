@@ -19,6 +19,7 @@ pub mod ordering;
 pub mod orders;
 #[cfg(test)]
 mod orders_tests;
+pub mod outbound;
 pub mod pace;
 pub mod recordings;
 pub mod requirements;
@@ -104,6 +105,8 @@ pub const ROUTES: &[Route] = &[
     r("POST", "ai/audio/transcriptions", "telnyx.speech_to_text", recordings::speech_to_text),
     r("GET", "call_events", "telnyx.list_call_events", calls::list_events),
     r("GET", "detail_records", "telnyx.list_detail_records", calls::list_records),
+    r("GET", "whoami", "telnyx.get_organization", outbound::whoami),
+    r("POST", "texml/Accounts/{account}/Calls", "telnyx.create_call", outbound::call),
     r("GET", "balance", "telnyx.get_balance", account::balance),
     r("GET", "media/{file}", DOWNLOAD, recordings::download),
 ];

@@ -108,7 +108,12 @@ pub(super) fn table() -> Vec<Bad> {
         Portfolio, {"spec": {"telnyx": {"requirementGroups": [group(json!({"type": "tollfree"}))]}}} => own(r#"spec.telnyx.requirementGroups[0].type: Unsupported value: "tollfree": supported values: "mobile", "national", "local""#);
         Portfolio, {"spec": {"telnyx": {"requirementGroups": [group(json!({})), group(json!({"id": "other"}))]}}} => "spec.telnyx.requirementGroups: Invalid value: name one requirement group per country and type";
         Portfolio, {"spec": {"telnyx": {"transcriber": {"url": "http://stt.example.ma/v1"}}}} => url("spec.telnyx.transcriber.url", "http://stt.example.ma/v1");
+        Portfolio, {"spec": {"telnyx": {"transcriber": {"url": "https://stt.example.ma/v1", "model": "tiny en"}}}} => r#"spec.telnyx.transcriber.model: Invalid value: "tiny en": write the name of a model that the service has, such as whisper-1, or leave it out"#;
         Portfolio, {"spec": {"telnyx": {"transcriber": {}}}} => own("spec.telnyx.transcriber.url: Required value");
+        Portfolio, {"spec": {"telnyx": {"rehearsal": {"fromNumber": "0612345678", "connectionId": "77"}}}} => r#"spec.telnyx.rehearsal.fromNumber: Invalid value: "0612345678": write the number in international form without spaces; for Morocco +212 and nine digits without the leading 0, for example +212612345678"#;
+        Portfolio, {"spec": {"telnyx": {"rehearsal": {"fromNumber": "+212699000001", "connectionId": "app"}}}} => r#"spec.telnyx.rehearsal.connectionId: Invalid value: "app": write the application's id as digits in quotes"#;
+        Portfolio, {"spec": {"telnyx": {"rehearsal": {"fromNumber": "+212699000001"}}}} => own("spec.telnyx.rehearsal.connectionId: Required value");
+        Portfolio, {"spec": {"telnyx": {"rehearsal": {"connectionId": "77"}}}} => own("spec.telnyx.rehearsal.fromNumber: Required value");
         Portfolio, {"spec": {"meta": {"businessId": "bm-1020"}}} => r#"spec.meta.businessId: Invalid value: "bm-1020": write the id as digits in quotes, for example "104""#;
         Portfolio, {"spec": {"meta": {"wabaId": ""}}} => r#"spec.meta.wabaId: Invalid value: "": write the id as digits in quotes, for example "104""#;
         Portfolio, {"spec": {"meta": {"wabaId": 104}}} => own(r#"spec.meta.wabaId: Invalid value: "integer": spec.meta.wabaId in body must be of type string: "integer""#);

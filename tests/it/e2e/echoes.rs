@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::leaks::{markers, places, search};
+use super::leaks::places;
 use super::onboarding::wait_portfolio;
 use crate::support::echo::Echo;
+use crate::support::leaks::{search, secrets};
 use crate::support::wait::{self, Seen};
 use crate::support::{ControlPlane, World, WorldOptions, run_dir};
 
@@ -40,7 +41,7 @@ async fn answers_that_quote_the_request_leak_nothing() -> Result<()> {
     wait_portfolio(&world).await?;
     world.apply(world.line("atlas", "atlas", |spec| spec["deletionPolicy"] = json!("Release"))).await?;
     world.wait_line("atlas", "True", "Ready", LONG).await?;
-    let markers = markers(&world).await?;
+    let markers = secrets(&world).await?;
     for kind in ["a code", "a PIN"] {
         ensure!(markers.keys().any(|k| k.starts_with(kind)), "no marker for {kind}: {:?}", markers.keys());
     }

@@ -130,8 +130,9 @@ async fn two_companies_from_apply_to_the_recruiters_screen() -> Result<()> {
     calls_are_rejected(&world, &number).await?;
     let status = atlas.status.clone().unwrap_or_default();
     ensure!(status.cost.as_ref().is_some_and(|c| c.display == "11.55 MAD"), "the cost is {:?}", status.cost);
-    messages(&mut world, &number, external).await?;
-    crate::e2e::leaks::nothing_leaks(plane, &mut world).await
+    let wamids = messages(&mut world, &number, external).await?;
+    metrics_are_documented(plane, &world).await?;
+    super::leaks::nothing_leaks(plane, &world, &wamids).await
 }
 
 /// Waits until lines can be made.
@@ -186,8 +187,20 @@ async fn calls_are_rejected(world: &World, number: &str) -> Result<()> {
     Ok(())
 }
 
+/// What both programs show after a run in which everything happened is what docs/metrics.md tells of.
+async fn metrics_are_documented(plane: &ControlPlane, world: &World) -> Result<()> {
+    let places = super::leaks::places(plane, world).await?;
+    for program in ["router", "controller"] {
+        let shown = places.get(&format!("metrics of the {program}")).context("no metrics")?;
+        let wrong = crate::documented::undocumented(shown)?;
+        ensure!(wrong.is_empty(), "the {program} shows what docs/metrics.md does not tell of: {wrong:#?}");
+    }
+    Ok(())
+}
+
 /// Each recruiter gets its own company's messages, once and in order, also those sent while it and the router were away.
-async fn messages(world: &mut World, atlas_number: &str, rif_number: &str) -> Result<()> {
+/// The ids of those messages.
+async fn messages(world: &mut World, atlas_number: &str, rif_number: &str) -> Result<Vec<String>> {
     let amina = json!({"name": "Amina Zahraoui", "user_id": "MA.13491208655302741918", "phone": "+212677001122"});
     let karim = json!({"name": "Karim Bennani", "user_id": "MA.99887766554433221100"});
     let arguments = |world: &World, company: &str, recruiter: &str| -> Result<Value> {
@@ -197,8 +210,10 @@ async fn messages(world: &mut World, atlas_number: &str, rif_number: &str) -> Re
     let omar = Client::helper(arguments(world, "rif-foods", "omar")?).await?;
     sara.after(0, "sara's welcome", |v| v["event"] == "welcome").await?;
     omar.after(0, "omar's welcome", |v| v["event"] == "welcome").await?;
-    world.sandbox.write(atlas_number, &amina, "Salam, marker-body-atlas-1").await?;
-    world.sandbox.write(rif_number, &karim, "Bonjour, marker-body-rif-1").await?;
+    let mut written = vec![
+        world.sandbox.write(atlas_number, &amina, "Salam, marker-body-atlas-1").await?,
+        world.sandbox.write(rif_number, &karim, "Bonjour, marker-body-rif-1").await?,
+    ];
     got(&sara, "Salam, marker-body-atlas-1").await?;
     got(&omar, "Bonjour, marker-body-rif-1").await?;
     sara.after(0, "sara's store", |v| v["event"] == "stored").await?;
@@ -207,14 +222,14 @@ async fn messages(world: &mut World, atlas_number: &str, rif_number: &str) -> Re
     let stored = sara.after(0, "what sara stored", |v| v["event"] == "store").await?;
     sara.tell(json!({"cmd": "stop"})).await?;
     for n in 2..=4 {
-        world.sandbox.write(atlas_number, &amina, &format!("marker-body-atlas-{n}")).await?;
+        written.push(world.sandbox.write(atlas_number, &amina, &format!("marker-body-atlas-{n}")).await?);
     }
     world.replace_router().await?;
     let mut again = arguments(world, "atlas-logistics", "sara")?;
     again["cursor"] = stored["cursor"].clone();
     again["seq"] = stored["seq"].clone();
     let sara_again = Client::helper(again).await?;
-    world.sandbox.write(atlas_number, &amina, "marker-body-atlas-5").await?;
+    written.push(world.sandbox.write(atlas_number, &amina, "marker-body-atlas-5").await?);
     got(&sara_again, "marker-body-atlas-5").await?;
     let wanted: Vec<String> = (2..=5).map(|n| format!("marker-body-atlas-{n}")).collect();
     ensure!(texts(&sara_again) == wanted, "sara missed or reordered: {:?}", texts(&sara_again));
@@ -222,5 +237,6 @@ async fn messages(world: &mut World, atlas_number: &str, rif_number: &str) -> Re
     ensure!(seqs.is_sorted(), "not in order: {seqs:?}");
     ensure!(texts(&sara) == ["Salam, marker-body-atlas-1"], "sara got {:?}", texts(&sara));
     ensure!(texts(&omar) == ["Bonjour, marker-body-rif-1"], "omar got {:?}", texts(&omar));
-    Ok(())
+    let id = |answer: &Value| answer["wamid"].as_str().map(str::to_owned).context("a message without an id");
+    written.iter().map(id).collect()
 }

@@ -54,7 +54,7 @@ impl Scene {
         let main = world.portfolio(|spec| {
             match bad {
                 Provider::Telnyx => spec["telnyx"]["baseUrl"] = gateway.url("/v2").into(),
-                Provider::Meta => spec["meta"]["baseUrl"] = gateway.url("").into(),
+                Provider::Meta | Provider::Transcriber => spec["meta"]["baseUrl"] = gateway.url("").into(),
             }
             spec["limits"] = limits.clone();
         });

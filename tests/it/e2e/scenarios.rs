@@ -1,75 +1,28 @@
 //! What is not an ordinary onboarding: lines that are deleted, handed on, raced, suspended while a code is awaited, cut off
 //! from MongoDB, looked at with --read-only, and left behind by a Portfolio that is to go.
 
-use std::path::Path;
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
-use clientnumber::resources::ClientNumber;
 use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::Api;
-use kube::api::{ListParams, Patch};
-use serde_json::{Value, json};
+use kube::api::ListParams;
+use serde_json::json;
 
 use super::onboarding::wait_portfolio;
+use super::steps::{LONG, answered_by, delete, existing, gone, number_of, patch, sides, world, writes};
 use crate::support::wait::{self, Seen};
-use crate::support::{ControlPlane, MongoProxy, World, WorldOptions, run_dir};
+use crate::support::{MongoProxy, World, leaks};
 
-const LONG: Duration = Duration::from_secs(90);
-
-async fn world(name: &str) -> Result<World> {
-    let plane = ControlPlane::shared().await?;
-    let binary = Path::new(env!("CARGO_BIN_EXE_clientnumber"));
-    World::start(plane, binary, &run_dir(name)?, WorldOptions { speed: 0.02, scale: 0.02, ..WorldOptions::default() })
-        .await
-}
-
-fn existing(number: &str) -> Value {
-    json!({"existing": {"phoneNumber": number}})
-}
-
-fn number_of(line: &ClientNumber) -> Result<String> {
-    line.status.as_ref().and_then(|s| s.phone_number.clone()).context("the line has no number")
-}
-
-/// Deletes a line and waits until it is gone.
-async fn delete(world: &World, name: &str) -> Result<()> {
-    world.lines().delete(name, &Default::default()).await?;
-    gone(world, name).await
-}
-
-async fn gone(world: &World, name: &str) -> Result<()> {
-    let what = format!("the line {name} to be gone");
-    wait::until(LONG, &what, async || match world.lines().get_opt(name).await {
-        Ok(None) => Seen::Done(()),
-        Ok(Some(line)) => {
-            let conditions = line.status.map(|s| s.conditions).unwrap_or_default();
-            Seen::NotYet(conditions.first().map(|c| c.message.clone()).unwrap_or_default())
-        }
-        Err(error) => Seen::NotYet(error.to_string()),
-    })
-    .await
-}
-
-/// Both sides of a number, as the sandbox has them.
-async fn sides(world: &World, number: &str) -> Result<Value> {
-    let all = world.sandbox.get("/numbers").await?;
-    let found = all["numbers"].as_array().into_iter().flatten().find(|n| n["phone_number"] == number);
-    found.cloned().with_context(|| format!("no {number} in {all}"))
-}
-
-/// Waits until calls to the number run through the application whose name ends so.
-async fn answered_by(world: &World, number: &str, kind: &str) -> Result<()> {
-    wait::until(LONG, &format!("calls to {number} to run through {kind}"), async || match sides(world, number).await {
-        Ok(seen) if seen["telnyx"]["application"].as_str().is_some_and(|a| a.ends_with(kind)) => Seen::Done(()),
-        Ok(seen) => Seen::NotYet(seen["telnyx"]["application"].to_string()),
-        Err(error) => Seen::NotYet(error.to_string()),
-    })
-    .await
-}
-
-async fn patch(world: &World, name: &str, spec: Value) -> Result<()> {
-    world.lines().patch(name, &Default::default(), &Patch::Merge(&json!({"spec": spec}))).await?;
+/// A number whose line is gone is in the Portfolio's status and in what the plugin shows, with its rent.
+async fn listed_as_kept(world: &World, number: &str) -> Result<()> {
+    let kept = world.portfolios().get("main").await?.status.map(|s| s.retained).unwrap_or_default();
+    let one = kept.iter().find(|kept| kept.phone_number == number).with_context(|| format!("not kept: {kept:?}"))?;
+    ensure!(one.company_id == "atlas-logistics" && one.monthly_usd.as_deref() == Some("1.1"), "{one:?}");
+    ensure!(!one.estimated, "{one:?}");
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_clientnumber"));
+    let portfolio = format!("--portfolio={}/main", world.platform);
+    let done = command.args(["retained", &portfolio]).env("KUBECONFIG", world.kubeconfig()).output().await?;
+    let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success() && said.contains(number) && said.contains("1 kept, 1.1 USD a month"), "{said}");
     Ok(())
 }
 
@@ -93,9 +46,13 @@ async fn a_number_is_kept_handed_on_and_given_back() -> Result<()> {
 
     delete(&world, "atlas").await?;
     ensure!(sides(&world, &number).await?["telnyx"]["status"] == "active", "Retain gave the number back");
+    listed_as_kept(&world, &number).await?;
     world.apply(world.line("atlas-casa", "atlas-logistics", |_| ())).await?;
     let again = world.wait_line("atlas-casa", "True", "Ready", LONG).await?;
     ensure!(number_of(&again)? == number, "a renamed manifest has another number");
+    let purchase = again.status.and_then(|s| s.purchase).context("no purchase")?;
+    let rent = purchase.price.as_ref().map(|p| p.monthly_usd.as_str());
+    ensure!(purchase.attempt == 0 && rent == Some("1.1"), "what it costs is not known any more: {purchase:?}");
     delete(&world, "atlas-casa").await?;
 
     let rif = world.line("rif", "rif-foods", |spec| {
@@ -109,7 +66,14 @@ async fn a_number_is_kept_handed_on_and_given_back() -> Result<()> {
     let pins: Api<Secret> = Api::namespaced(world.client.clone(), &world.platform);
     let pin = format!("pin-{}", number.trim_start_matches('+'));
     ensure!(pins.get_opt(&pin).await?.is_some(), "the PIN is not in its Secret");
-    delete(&world, "rif").await?;
+    let kept = leaks::pins(&world).await?;
+    let lock = |on: bool| json!({"telnyx": {"deletion_lock": on}});
+    world.sandbox.post(&format!("/numbers/{number}"), lock(true)).await?;
+    world.lines().delete("rif", &Default::default()).await?;
+    world.wait_line("rif", "False", "DeletionLocked", LONG).await?;
+    ensure!(world.sandbox.calls("telnyx.delete_number").await? == 0, "a locked number was to be deleted");
+    world.sandbox.post(&format!("/numbers/{number}"), lock(false)).await?;
+    gone(&world, "rif").await?;
     let left = sides(&world, &number).await?;
     ensure!(left["telnyx"].is_null() || left["telnyx"]["status"] == "deleted", "Release kept {left}");
     ensure!(left["meta"]["registered"] == false, "still registered: {left}");
@@ -118,7 +82,7 @@ async fn a_number_is_kept_handed_on_and_given_back() -> Result<()> {
     let journal = world.sandbox.get("/journal?operation=meta.deregister").await?;
     let deregistered = journal["entries"].as_array().map_or(0, Vec::len);
     ensure!(deregistered == 3, "deregistered {deregistered} times for three deletions");
-    Ok(())
+    leaks::none_in_logs(&world, &kept).await
 }
 
 /// Lines that are applied at the same moment want the same first offer: each gets a number, and nobody is told to act.
@@ -168,10 +132,10 @@ async fn suspended_looked_at_and_left_behind() -> Result<()> {
     world.apply(world.line("atlas", "atlas-logistics", |_| ())).await?;
     world.sandbox.holding(&call, LONG).await?;
     let number = number_of(&world.lines().get("atlas").await?)?;
-    answered_by(&world, &number, "/capture").await?;
+    answered_by(&world, &number, "/capture", LONG).await?;
     patch(&world, "atlas", json!({"suspend": true})).await?;
     world.wait_line("atlas", "False", "Suspended", LONG).await?;
-    answered_by(&world, &number, "/reject").await?;
+    answered_by(&world, &number, "/reject", LONG).await?;
     world.sandbox.release(&call).await?;
     world.apply(world.line("rif", "rif-foods", |_| ())).await?;
     let rif = number_of(&world.wait_line("rif", "True", "Ready", LONG).await?)?;
@@ -206,43 +170,4 @@ async fn suspended_looked_at_and_left_behind() -> Result<()> {
     .await?;
     ensure!(world.sandbox.purchases().await?.len() == 2, "bought more or less than two");
     Ok(())
-}
-
-/// An owner id whose applications bear another cluster's name: that is shown, with a token that is good all the same, and
-/// nothing is touched.
-#[tokio::test(flavor = "multi_thread")]
-async fn another_clusters_owner_id_is_not_used() -> Result<()> {
-    let mut world = world("owner-in-use").await?;
-    let application = json!({
-        "friendly_name": "clientnumber/world/another-cluster/capture", "voice_url": "https://other.example/capture.xml",
-    });
-    let url = format!("{}/texml_applications", world.sandbox.telnyx);
-    let made = reqwest::Client::builder().no_proxy().build()?.post(url).bearer_auth("key").json(&application);
-    made.send().await?.error_for_status()?;
-    let before = writes(&world).await?;
-    world.control(None, None).await?;
-    world.apply(world.portfolio(|_| ())).await?;
-    let portfolios = world.portfolios();
-    wait::until(LONG, "the Portfolio to say whose the owner id is", async || match portfolios.get("main").await {
-        Ok(portfolio) => {
-            let conditions = portfolio.status.map(|s| s.conditions).unwrap_or_default();
-            let shown: Vec<String> =
-                conditions.iter().map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect();
-            let wanted = ["Ready=False/OwnerIdInUse", "TokensValid=True/CredentialsValid", "Stalled=True/OwnerIdInUse"];
-            wait::seen(wanted.iter().all(|w| shown.iter().any(|s| s == w)), format!("{shown:?}"))
-        }
-        Err(error) => Seen::NotYet(error.to_string()),
-    })
-    .await?;
-    let after = writes(&world).await?;
-    ensure!(after == before, "wrote: {:?}", &after[before.len()..]);
-    Ok(())
-}
-
-/// Calls to the providers that may change something, in order.
-async fn writes(world: &World) -> Result<Vec<String>> {
-    let journal = world.sandbox.get("/journal").await?;
-    let entries = journal["entries"].as_array().cloned().unwrap_or_default();
-    let changing = |e: &&Value| e["provider"] != "sandbox" && e["method"] != "GET";
-    Ok(entries.iter().filter(changing).map(|e| format!("{} {}", e["method"], e["path"])).collect())
 }

@@ -131,7 +131,7 @@ async fn a_forwarded_number_a_call_and_a_lock_are_seen() -> Result<()> {
     providers.control(&path, json!({"telnyx": {"deletion_lock": true}})).await?;
     assert_eq!(telnyx.number_by_id(&owned.id).await?.and_then(|n| n.deletion_lock_enabled), Some(true));
     let error = telnyx.release_number(&owned.id).await.err().context("a locked number was released")?;
-    assert_eq!((error.class, error.reason), (ErrorClass::Refused, Reason::InUse));
+    assert_eq!((error.class, error.reason), (ErrorClass::NeedsHuman, Reason::DeletionLocked));
     providers.control(&path, json!({"telnyx": {"deletion_lock": false}})).await?;
     telnyx.release_number(&owned.id).await?;
     telnyx.delete_texml_application(&capture.id).await?;

@@ -1,0 +1,140 @@
+//! The state of a route that is there: whose the route is, and setting it. Pure but for `set`.
+//!
+//! A route names its object and that object's uid. A backup that is restored gives the same object another uid: a route of
+//! this company and of this name is this line's all the same, since no two objects share a name, and it is taken over with
+//! the write. Must never change a route that is another object's, and never bring a disabled one back to draining.
+
+use kube::ResourceExt;
+
+use super::super::StepError;
+use crate::controller::context::{Context, name_of};
+use crate::domain::{E164, PhoneNumberId};
+use crate::resources::ClientNumber;
+use crate::store::RouteState;
+use crate::store::routes::Route;
+
+/// The object that a route may belong to.
+pub struct Owner {
+    uid: String,
+    object: String,
+    company: String,
+}
+
+impl Owner {
+    /// A line, whatever its spec says besides.
+    pub fn of(line: &ClientNumber) -> Self {
+        Self {
+            uid: line.uid().unwrap_or_default(),
+            object: name_of(&line.metadata).to_string(),
+            company: line.spec.company_id.clone(),
+        }
+    }
+}
+
+/// Whose a route is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// This object's.
+    Ours,
+    /// This object's, under the uid that it had before it was restored.
+    OursBefore,
+    /// Another object's.
+    Anothers,
+}
+
+fn whose(route: &Route, owner: &Owner) -> Whose {
+    if route.uid == owner.uid {
+        Whose::Ours
+    } else if route.object == owner.object && route.company_id.as_str() == owner.company {
+        Whose::OursBefore
+    } else {
+        Whose::Anothers
+    }
+}
+
+/// What becomes of a state. What is out of service drains no more: each write would be followed by another pass.
+fn next(now: RouteState, wanted: RouteState) -> RouteState {
+    if now == RouteState::Disabled && wanted == RouteState::Draining { now } else { wanted }
+}
+
+/// Sets the state of the line's route, found by its id or, where that is not known, by the number. None: there is no route
+/// of this line, so nothing was set.
+pub async fn set(
+    ctx: &Context,
+    owner: &Owner,
+    id: Option<&PhoneNumberId>,
+    number: Option<&E164>,
+    wanted: RouteState,
+) -> Result<Option<Route>, StepError> {
+    let routes = ctx.store.routes();
+    let current = match (id, number) {
+        (Some(id), _) => routes.get(id).await?,
+        (None, Some(number)) => routes.by_phone_number(number).await?,
+        (None, None) => None,
+    };
+    let Some(current) = current else { return Ok(None) };
+    let (whose, state) = (whose(&current, owner), next(current.state, wanted));
+    if whose == Whose::Anothers {
+        return Ok(None);
+    }
+    if whose == Whose::Ours && state == current.state {
+        return Ok(Some(current));
+    }
+    super::still_leads(ctx)?;
+    let (now, revision) = (ctx.clock.now(), current.revision);
+    Ok(Some(match whose {
+        Whose::Ours => routes.set_state(&current.phone_number_id, revision, state, now).await?,
+        _ => {
+            let taken = Route { uid: owner.uid.clone(), state, updated_at: now, ..current };
+            routes.put(&taken, Some(revision)).await?
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::WabaId;
+
+    #[test]
+    fn whose_a_route_is() {
+        let route = Route {
+            phone_number_id: "1".parse().unwrap(),
+            phone_number: E164::parse("+212612345678").unwrap(),
+            display_name: "n".into(),
+            company_id: "atlas".parse().unwrap(),
+            waba_id: WabaId::parse("104").unwrap(),
+            portfolio: "p/main".into(),
+            object: "clients/atlas".into(),
+            uid: "u1".into(),
+            epoch: 1,
+            epoch_at: None,
+            state: RouteState::Active,
+            revision: 4,
+            updated_at: "2026-11-01T10:00:00Z".parse().unwrap(),
+        };
+        for (uid, object, company, want) in [
+            ("u1", "clients/atlas", "atlas", Whose::Ours),
+            ("u2", "clients/atlas", "atlas", Whose::OursBefore),
+            ("u2", "clients/atlas", "rif", Whose::Anothers),
+            ("u2", "clients/casa", "atlas", Whose::Anothers),
+        ] {
+            let owner = Owner { uid: uid.into(), object: object.into(), company: company.into() };
+            assert_eq!(whose(&route, &owner), want, "{uid} {object} {company}");
+        }
+    }
+
+    #[test]
+    fn what_is_disabled_drains_no_more() {
+        use RouteState::{Active, Disabled, Draining, Pending};
+        for (now, wanted, want) in [
+            (Active, Draining, Draining),
+            (Pending, Draining, Draining),
+            (Disabled, Draining, Disabled),
+            (Draining, Disabled, Disabled),
+            (Disabled, Active, Active),
+        ] {
+            assert_eq!(next(now, wanted), want, "{now:?} {wanted:?}");
+        }
+    }
+}
