@@ -146,7 +146,14 @@ pub async fn reconcile(line: ClientNumber, ctx: Arc<Context>) -> Result<Action, 
         gate::Admission::Waits { progress, overlay, after } => {
             ctx.away.forget(&uid, ctx.clock.monotonic());
             let line = pass::save(&ctx, &line, &progress, &overlay, |_| ()).await?;
-            stop_recording(&ctx, line, spec, &progress, overlay).await?;
+            let name = spec.name.clone();
+            let stopped = stop_recording(&ctx, line, spec, &progress, overlay).await;
+            // The carrier may be what is wrong with the Portfolio, which says so and asks it in its own time.
+            if let Err(StepError::Provider(error)) = &stopped {
+                tracing::info!(line = %name, error = %error, "whether the number records calls can't be changed now; tried again by itself");
+            } else {
+                stopped?;
+            }
             return Ok(requeue(&ctx, after));
         }
     };
@@ -187,7 +194,7 @@ async fn stop_recording(
         return Ok(());
     }
     let portfolio = ctx.portfolios.get(&spec.portfolio.namespace, &spec.portfolio.name);
-    let Some((portfolio, account)) = portfolio.and_then(|p| ctx.accounts.get(&p).map(|a| (p, a))) else {
+    let Some((portfolio, account)) = portfolio.and_then(|p| ctx.accounts.for_ending(&p).map(|a| (p, a))) else {
         return Ok(());
     };
     verify::disarm(&mut Pass { ctx, line, spec, portfolio, account, overlay }, progress).await

@@ -205,12 +205,14 @@ pub struct Accounts {
     policy: PolicyTime,
     wakes: Arc<Wakes>,
     by_uid: RwLock<HashMap<String, Arc<Account>>>,
+    /// Those of which Meta has refused the token.
+    refused: RwLock<HashMap<String, Arc<Account>>>,
 }
 
 impl Accounts {
     /// None yet.
     pub fn new(http: Http, clock: SharedClock, policy: PolicyTime, wakes: Arc<Wakes>) -> Self {
-        Self { http, clock, policy, wakes, by_uid: RwLock::default() }
+        Self { http, clock, policy, wakes, by_uid: RwLock::default(), refused: RwLock::default() }
     }
 
     /// The account of a Portfolio, once its reconcile has made it.
@@ -219,9 +221,18 @@ impl Accounts {
         self.by_uid.read().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
     }
 
+    /// The account of a Portfolio for what must end at the carrier whatever Meta says of the token: a number that records.
+    pub fn for_ending(&self, portfolio: &Portfolio) -> Option<Arc<Account>> {
+        let refused = || {
+            let uid = portfolio.metadata.uid.as_deref()?;
+            self.refused.read().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+        };
+        self.get(portfolio).or_else(refused)
+    }
+
     /// Whether lines have an account that was made with other Secrets or URLs than these.
     pub fn differs(&self, portfolio: &Portfolio, fingerprint: u64) -> bool {
-        self.get(portfolio).is_some_and(|account| account.fingerprint != fingerprint)
+        self.for_ending(portfolio).is_some_and(|account| account.fingerprint != fingerprint)
     }
 
     /// The clients for a Portfolio, before it is known whether the cluster may act. Kept while nothing changed.
@@ -285,6 +296,7 @@ impl Accounts {
     /// Hands the account to the lines.
     pub fn publish(&self, portfolio: &Portfolio, account: Arc<Account>) {
         if let Some(uid) = portfolio.metadata.uid.clone() {
+            self.refused.write().unwrap_or_else(PoisonError::into_inner).remove(&uid);
             self.by_uid.write().unwrap_or_else(PoisonError::into_inner).insert(uid, account);
         }
     }
@@ -297,7 +309,17 @@ impl Accounts {
     /// Takes the account away: its lines wait.
     pub fn withdraw(&self, portfolio: &Portfolio) {
         if let Some(uid) = portfolio.metadata.uid.as_deref() {
+            self.refused.write().unwrap_or_else(PoisonError::into_inner).remove(uid);
             self.by_uid.write().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        }
+    }
+
+    /// The same because a token of it is refused. What records can still be ended with it.
+    pub fn refuse(&self, portfolio: &Portfolio) {
+        if let Some(uid) = portfolio.metadata.uid.clone()
+            && let Some(account) = self.by_uid.write().unwrap_or_else(PoisonError::into_inner).remove(&uid)
+        {
+            self.refused.write().unwrap_or_else(PoisonError::into_inner).insert(uid, account);
         }
     }
 }

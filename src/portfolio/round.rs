@@ -75,8 +75,10 @@ pub async fn run(portfolio: &Portfolio, ctx: &Context) -> Found {
         }
         Err(trouble) => {
             // Lines that work keep their accounts through a provider's bad hour; not through a refused token.
-            if trouble.human {
-                ctx.accounts.withdraw(portfolio);
+            match trouble.reason {
+                Reason::CredentialsInvalid => ctx.accounts.refuse(portfolio),
+                _ if trouble.human => ctx.accounts.withdraw(portfolio),
+                _ => {}
             }
             found.trouble = Some(trouble);
         }

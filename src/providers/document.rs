@@ -3,7 +3,7 @@
 
 use futures::StreamExt;
 
-use super::base_url::BaseUrl;
+use super::base_url::address;
 use super::http::Http;
 
 /// A document that could not be had.
@@ -32,7 +32,7 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 impl Http {
     /// Fetches a document of at most 64 KiB.
     pub async fn fetch_document(&self, url: &str) -> Result<String, DocumentError> {
-        let plain = BaseUrl::parse(url).map_err(|_| DocumentError::Address)?.is_plain();
+        let (url, plain) = address(url).ok_or(DocumentError::Address)?;
         let client = if plain { &self.direct } else { &self.proxied };
         let request = client.get(url).timeout(TIMEOUT);
         let answer = request.send().await.map_err(|_| DocumentError::NoAnswer)?;

@@ -114,8 +114,12 @@ pub struct CallStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HandedInStatus {
-    /// The carrier's id of the recording that it was read from.
-    pub recording: String,
+    /// The carrier's id of the recording that it was read from; absent: a person handed it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
+    /// The uid of the Secret in which a person handed it in; absent: it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
     /// When it was handed in last.
     pub at: Time,
     /// How often: once, unless Meta's answer was unclear and Meta does not show the number as verified.

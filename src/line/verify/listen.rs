@@ -13,14 +13,15 @@ use super::super::pass::Pass;
 use super::super::plan::Step;
 use super::super::status::Progress;
 use super::super::{Outcome, StepError};
-use super::{Origin, arm, call, hand_in, person, rehearse};
+use super::again::{Origin, Try, may_hand_in};
+use super::{arm, call, hand_in, person, rehearse};
 use crate::code::capture;
 use crate::code::transcript::{Reading, read};
 use crate::domain::{OtpCode, PhoneNumberId, PolicyTime};
 use crate::portfolio::listener::{Ear, HeardRecording, Source};
 use crate::providers::{ErrorClass, ProviderError};
 use crate::resources::ClientNumberStatus;
-use crate::resources::client_number::{CallStatus, CodeSource, HandedInStatus, VerificationStatus};
+use crate::resources::client_number::{CallStatus, CodeSource, VerificationStatus};
 use crate::resources::conditions::seconds;
 use crate::resources::reasons::Reason;
 
@@ -89,21 +90,16 @@ pub async fn run(
                 call.read_at = Some(seconds(pass.ctx.clock.now()));
                 call.read_from = Some(from);
                 call.unread = None;
-                let id = recording.recording.id.clone();
-                let last = before.handed_in.as_ref().filter(|last| last.recording == id);
-                if let Some(last) = last
-                    && (last.times >= HAND_INS || now < last.at.0 + policy.transcription_grace())
-                {
-                    // Perhaps it was accepted: Meta's list is read until it says so, and only then is it handed in again.
+                let origin = Origin::Recording(recording.recording.id.clone());
+                let Try::Now(times) = may_hand_in(pass, before.handed_in.as_ref(), &origin).await? else {
                     return Ok(Listened::Waits(looked_up(pass)));
-                }
-                let times = last.map_or(0, |last| last.times) + 1;
-                call.handed_in = Some(HandedInStatus { recording: id.clone(), at: seconds(now), times });
+                };
+                call.handed_in = Some(origin.handed_in(times, now));
                 let progress = waiting(pass, verification, &call, expires).progress;
                 let told = pass.save_untold(&progress, |status| noted(status, call)).await?;
                 // Events take their time, and the code has none.
                 let told = Box::pin(told.tell(pass.ctx));
-                let handed_in = Box::pin(hand_in(pass, &meta_id, &code, Origin::Recording(id)));
+                let handed_in = Box::pin(hand_in(pass, &meta_id, &code, origin));
                 let ((), outcome) = futures::join!(told, handed_in);
                 return outcome.map(Listened::HandedIn);
             }
@@ -128,9 +124,6 @@ pub async fn run(
 
 /// Said of a recording that no source has said anything about.
 pub const NOBODY: &str = "nobody could read it";
-
-/// How often one code may be handed in while Meta's answers are unclear.
-const HAND_INS: i32 = 2;
 
 /// A code was handed in, and whether Meta took it is not known.
 pub fn looked_up(pass: &Pass<'_>) -> Outcome {

@@ -4,6 +4,7 @@
 //! and disarm: a line that records candidates' calls would be an offence. Each attempt is in status before its call, so
 //! that a restart can't reset the budget, and while a code may still arrive no second one is asked for.
 
+mod again;
 mod arm;
 mod ask;
 mod call;
@@ -13,6 +14,7 @@ mod person;
 mod rehearsal;
 mod rehearse;
 
+use again::{Origin, Try};
 pub use arm::disarm;
 pub use person::{clear as clear_code, wish};
 
@@ -88,7 +90,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         return accepted(pass).await;
     }
     match person::take_code(pass).await? {
-        person::Taken::Code(code, secret) => return hand_in(pass, &entry.id, &code, Origin::Person(secret)).await,
+        person::Taken::Code(code, secret) => return person_s(pass, &entry.id, &code, secret).await,
         person::Taken::Malformed(outcome) => return Ok(outcome),
         person::Taken::Nothing => {}
     }
@@ -160,12 +162,29 @@ fn outcome(pass: &Pass<'_>, call: &CallStatus) -> String {
     }
 }
 
-/// Where a code comes from.
-enum Origin {
-    /// It was read from this recording.
-    Recording(String),
-    /// A person put it into this Secret.
-    Person(Version),
+/// Hands in what a person has put into a Secret. It stays there until Meta has answered, or was asked often enough.
+async fn person_s(pass: &mut Pass<'_>, id: &PhoneNumberId, code: &OtpCode, secret: Version) -> StepResult {
+    let last = pass.status().verification.and_then(|v| v.call).and_then(|call| call.handed_in);
+    let origin = Origin::Person(secret.clone());
+    match again::may_hand_in(pass, last.as_ref(), &origin).await? {
+        Try::LookUp => Ok(listen::looked_up(pass)),
+        Try::NoMore => {
+            let outcome = person::unanswered(pass);
+            pass.save(&outcome.progress, |_| ()).await?;
+            person::delete(pass, &secret).await?;
+            Ok(outcome)
+        }
+        Try::Now(times) => {
+            let (handed_in, progress) =
+                (origin.handed_in(times, pass.ctx.clock.now()), listen::looked_up(pass).progress);
+            pass.intend(&progress, |status| {
+                let verification = status.verification.get_or_insert_with(VerificationStatus::default);
+                verification.call.get_or_insert_with(CallStatus::default).handed_in = Some(handed_in);
+            })
+            .await?;
+            hand_in(pass, id, code, origin).await
+        }
+    }
 }
 
 /// Hands a code in, once.

@@ -175,6 +175,17 @@ pub fn refused(pass: &Pass<'_>, expires: Option<Timestamp>, held: Option<Timesta
     stalled(pass, Progress::stalled(Step::Verify, Reason::CodeWrong, message), expires)
 }
 
+/// Whether Meta took a person's code is not known, and it was handed in often enough.
+pub fn unanswered(pass: &Pass<'_>) -> Outcome {
+    let message = words::unanswered(&pass.spec.name.name);
+    if pass.spec.source.at_carrier() {
+        // The machine goes on listening.
+        let progress = Progress::working(Step::Verify, Reason::CodeNeeded, message);
+        return Outcome::wait(progress, pass.ctx.policy.code_poll());
+    }
+    stalled(pass, Progress::stalled(Step::Verify, Reason::CodeNeeded, message), None)
+}
+
 /// For a line at the carrier: Meta did not take a person's code, and none was awaited. `next`: when one is asked for.
 pub fn came_too_late(pass: &Pass<'_>, next: Timestamp) -> Outcome {
     let message = format!("{}; {}", words::TOO_LATE, super::follows(&pass.spec.name.name, next));

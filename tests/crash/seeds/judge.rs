@@ -185,11 +185,11 @@ mod tests {
         let (mut journal, recordings, numbers) = told();
         journal.push(journal[1].clone());
         journal.push(json!({"operation": "telnyx.list_recordings", "path": "/v2/recordings",
-            "time": "2026-11-01T10:00:06.9Z"}));
+            "time": "2026-11-01T10:00:06.8Z"}));
         let account = account(&journal, &recordings, &numbers).unwrap();
         let wrong = account.wrong(2, 3.0);
         for expected in
-            ["1 numbers at Meta", "2 codes asked for and 1 handed in", "2 of 4 list calls came too early, one 0.6"]
+            ["1 numbers at Meta", "2 codes asked for and 1 handed in", "2 of 4 list calls came too early, one 0.7"]
         {
             assert!(wrong.iter().any(|fault| fault.contains(expected)), "{expected}: {wrong:?}");
         }

@@ -1,8 +1,10 @@
 //! A person and their code: right, wrong, malformed, too late, by the plugin and as a Secret made by hand; calls and texts
 //! that go out on a wish only. What is said is compared word by word, and no code is anywhere afterwards. `machine`: the same
-//! beside the machine that listens. `wishes`: what becomes of a wish that can't be granted, and of a code nobody needs.
+//! beside the machine that listens. `unclear`: Meta's answers are. `wishes`: what becomes of a wish that can't be granted,
+//! and of a code nobody needs.
 
 mod machine;
+mod unclear;
 mod wishes;
 
 use std::collections::BTreeMap;

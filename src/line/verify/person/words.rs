@@ -58,6 +58,13 @@ pub fn malformed(name: &str, why: &str) -> String {
     )
 }
 
+/// Meta's answers to a code were unclear.
+pub fn unanswered(name: &str) -> String {
+    format!(
+        "Meta did not say whether it takes the code that was handed in, and does not show the number as verified: hand it in once more with kubectl clientnumber verify {name} --code 123456"
+    )
+}
+
 /// How to get another code. `held`: until when none may be asked for.
 pub fn another(name: &str, method: CodeMethod, held: Option<Timestamp>) -> String {
     let verb = verb(method);
@@ -131,6 +138,10 @@ mod tests {
             (
                 too_late("rif", Voice, None),
                 "Meta refused the code that was handed in: it is wrong, or came too late; let Meta call again with kubectl clientnumber verify rif --call-now",
+            ),
+            (
+                unanswered("rif"),
+                "Meta did not say whether it takes the code that was handed in, and does not show the number as verified: hand it in once more with kubectl clientnumber verify rif --code 123456",
             ),
             (
                 malformed("rif", "has no key code"),

@@ -1,0 +1,28 @@
+//! What a person handed in when Meta's answers are unclear.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::Person;
+
+/// Meta fails at each code: it is handed in twice, looked up each time, and then the person is told to do it again; the
+/// next time Meta answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_s_code_is_handed_in_twice_at_most() -> Result<()> {
+    let mut person = Person::start("person-unclear", 0.1, json!({}), json!({})).await?;
+    person.works(&["rif", "--call-now"], "").await?;
+    let (code, _) = person.hears().await?;
+    let fails =
+        json!({"operation": "meta.verify_code", "when": "before", "action": "status", "status": 500, "count": 2});
+    person.world.sandbox.fault(fails).await?;
+    person.works(&["rif", "--code", &code], "").await?;
+    person.no_secret().await?;
+    person.calls("meta.verify_code", 2).await?;
+    person.looked_at().await?;
+    person.calls("meta.verify_code", 2).await?;
+    let line = person.world.lines().get("rif").await?;
+    let says = super::message_of(&line);
+    ensure!(says.contains("--code 123456"), "nobody is told what to do: {says}");
+    person.works(&["rif", "--code", &code], "").await?;
+    person.ends_well().await
+}
