@@ -123,6 +123,16 @@ impl Person {
         Ok((code, sent))
     }
 
+    /// Waits until Meta takes the code that it sent last no more: it was sent a moment after it was asked for.
+    async fn too_late(&self) -> Result<()> {
+        let path = format!("/codes?all=1&to={}", self.number.trim_start_matches('+'));
+        wait::until(LONG, "the code to be too old", async || match self.world.sandbox.get(&path).await {
+            Ok(codes) => wait::seen(codes["codes"][0]["valid"] == false, codes),
+            Err(error) => Seen::NotYet(error.to_string()),
+        })
+        .await
+    }
+
     fn knows(&mut self, code: &str) {
         self.codes.insert(format!("a code ({})", self.codes.len()), code.to_owned());
     }
@@ -303,6 +313,7 @@ async fn a_text_too_late_and_the_next_one() -> Result<()> {
     let limit = "1 code was asked for within an hour, which is limits.codeRequests.perHour";
     person.says(&format!("no right code was handed in while it was good; {limit}: {then}")).await?;
     person.fails(&["rif", "--call-now"], 1, &then).await?;
+    person.too_late().await?;
     person.works(&["rif", "--code", &old], "").await?;
     person.says(&format!("Meta refused the code that was handed in: it is wrong, or came too late; {then}")).await?;
     person.fails(&["rif", "--call-now"], 1, &then).await?;
