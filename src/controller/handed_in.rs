@@ -50,8 +50,6 @@ struct State {
     found: HashMap<String, Version>,
     /// Lines that were told and have not looked yet.
     waking: HashSet<String>,
-    /// Meta has answered to it.
-    answered: HashMap<String, Version>,
 }
 
 impl HandedIn {
@@ -80,22 +78,11 @@ impl HandedIn {
         self.state().waking.remove(line)
     }
 
-    /// Meta has answered to the code in this Secret.
-    pub fn answered(&self, line: &str, version: Version) {
-        self.state().answered.insert(line.to_owned(), version);
-    }
-
-    /// Whether Meta has answered to the code in this Secret, as far as this process knows.
-    pub fn was_answered(&self, line: &str, version: &Version) -> bool {
-        self.state().answered.get(line) == Some(version)
-    }
-
     /// Forgets all lines but these.
     fn keep(&self, lines: &HashSet<&str>) {
         let mut state = self.state();
         state.found.retain(|line, _| lines.contains(line.as_str()));
         state.waking.retain(|line| lines.contains(line.as_str()));
-        state.answered.retain(|line, _| lines.contains(line.as_str()));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -164,11 +151,8 @@ mod tests {
         assert!(handed_in.is_new("a", Some(version(2))), "another code");
         assert!(!handed_in.is_new("a", None) && !handed_in.is_waking("a"), "gone");
         assert!(handed_in.is_new("a", Some(version(2))));
-        handed_in.answered("a", version(2));
-        assert!(handed_in.was_answered("a", &version(2)) && !handed_in.was_answered("a", &version(3)));
-        assert!(!handed_in.was_answered("b", &version(2)));
         handed_in.keep(&HashSet::new());
-        assert!(!handed_in.is_waking("a") && !handed_in.was_answered("a", &version(2)));
+        assert!(!handed_in.is_waking("a"));
     }
 
     #[test]

@@ -130,7 +130,8 @@ pub fn retry_gate(line: &ClientNumber, now: Timestamp) -> Option<Duration> {
     let retry = status.retry.as_ref()?;
     let at = retry.next_retry_at.as_ref()?.0;
     let same_spec = status.observed_generation == line.metadata.generation.unwrap_or_default();
-    if !same_spec || super::asked_anew(line) || at <= now {
+    let too_long = super::recording(line, now) == super::Recording::TooLong;
+    if !same_spec || super::asked_anew(line) || at <= now || too_long {
         return None;
     }
     at.duration_since(now).try_into().ok()

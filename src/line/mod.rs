@@ -93,7 +93,43 @@ pub fn waits_for_return(seen: &ClientNumber, ctx: &Context) -> Option<Duration> 
     if !same_spec || given_up || asked_anew(seen) || ctx.handed_in.is_waking(uid) || wishes_call(seen, ctx) {
         return None;
     }
-    ctx.away.rest(uid, ctx.clock.monotonic(), ctx.policy)
+    let recording = recording(seen, ctx.clock.now());
+    if recording == Recording::TooLong {
+        return None;
+    }
+    Some(recording.at_most(ctx.away.rest(uid, ctx.clock.monotonic(), ctx.policy)?))
+}
+
+/// Whether a line's number records calls, and for how long it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recording {
+    /// It does not, or is about to ask for a code.
+    No,
+    /// A code is awaited for so long.
+    Awaits(Duration),
+    /// The code's time is over: whatever else is waited for, the number must reject calls again.
+    TooLong,
+}
+
+fn recording(line: &ClientNumber, now: jiff::Timestamp) -> Recording {
+    let verification = line.status.as_ref().and_then(|s| s.verification.as_ref()).filter(|v| v.armed_at.is_some());
+    match verification.and_then(|v| v.code_expires_at.as_ref()) {
+        None => Recording::No,
+        Some(expires) => match Duration::try_from(expires.0.duration_since(now)) {
+            Ok(left) if !left.is_zero() => Recording::Awaits(left),
+            _ => Recording::TooLong,
+        },
+    }
+}
+
+impl Recording {
+    /// A wait, which must not reach beyond the code's time.
+    fn at_most(self, wait: Duration) -> Duration {
+        match self {
+            Self::Awaits(left) => wait.min(left),
+            _ => wait,
+        }
+    }
 }
 
 /// Waits for a slot and reads the line: the copy that woke us may be older than our own last write. None: it is gone, or
@@ -146,15 +182,9 @@ pub async fn reconcile(line: ClientNumber, ctx: Arc<Context>) -> Result<Action, 
         gate::Admission::Waits { progress, overlay, after } => {
             ctx.away.forget(&uid, ctx.clock.monotonic());
             let line = pass::save(&ctx, &line, &progress, &overlay, |_| ()).await?;
-            let name = spec.name.clone();
-            let stopped = stop_recording(&ctx, line, spec, &progress, overlay).await;
-            // The carrier may be what is wrong with the Portfolio, which says so and asks it in its own time.
-            if let Err(StepError::Provider(error)) = &stopped {
-                tracing::info!(line = %name, error = %error, "whether the number records calls can't be changed now; tried again by itself");
-            } else {
-                stopped?;
-            }
-            return Ok(requeue(&ctx, after));
+            let recording = recording(&line, ctx.clock.now());
+            stop_recording(&ctx, line, spec, &progress, overlay).await?;
+            return Ok(requeue(&ctx, recording.at_most(after)));
         }
     };
     if !ctx.handed_in.looks(&uid)
@@ -180,24 +210,34 @@ pub async fn reconcile(line: ClientNumber, ctx: Arc<Context>) -> Result<Action, 
 }
 
 /// A line that may not be worked on must not go on recording calls either. What only lasts a moment leaves the number
-/// armed while a code is awaited; a suspension does not.
+/// armed while a code is awaited; a suspension or deletion does not. True: it was ended, and `progress` shown.
 async fn stop_recording(
     ctx: &Context,
     line: ClientNumber,
     spec: LineSpec,
     progress: &Progress,
     overlay: Overlay,
-) -> Result<(), StepError> {
+) -> Result<bool, StepError> {
     let verification = line.status.as_ref().and_then(|s| s.verification.clone()).unwrap_or_default();
     let awaited = verification.code_expires_at.is_some_and(|expires| ctx.clock.now() < expires.0);
-    if ctx.read_only || (awaited && overlay == Overlay::None) {
-        return Ok(());
+    let armed = verification.armed_at.is_some();
+    if !armed || ctx.read_only || (awaited && overlay == Overlay::None) {
+        return Ok(false);
     }
     let portfolio = ctx.portfolios.get(&spec.portfolio.namespace, &spec.portfolio.name);
     let Some((portfolio, account)) = portfolio.and_then(|p| ctx.accounts.for_ending(&p).map(|a| (p, a))) else {
-        return Ok(());
+        return Ok(false);
     };
-    verify::disarm(&mut Pass { ctx, line, spec, portfolio, account, overlay }, progress).await
+    let name = spec.name.clone();
+    match verify::disarm(&mut Pass { ctx, line, spec, portfolio, account, overlay }, progress).await {
+        Ok(()) => Ok(true),
+        // The carrier may be what is wrong with the Portfolio, which says so and asks it in its own time.
+        Err(StepError::Provider(error)) => {
+            tracing::info!(line = %name, error = %error, "whether the number records calls can't be changed now; tried again by itself");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn run_step(pass: &mut Pass<'_>) -> Result<Action, StepError> {
@@ -268,6 +308,11 @@ async fn failed(pass: &mut Pass<'_>, step: Step, error: &StepError) -> Result<Ac
             let backoff = ctx.policy.backoff(u32::try_from(attempts.saturating_sub(1)).unwrap_or(0));
             ctx.jitter(verdict.wait.map_or(backoff, |asked| asked.max(backoff)))
         }
+    };
+    // Listening costs no call, and what is heard must not wait for what failed.
+    let wait = match recording(&pass.line, ctx.clock.now()) {
+        Recording::Awaits(left) => wait.min(left).min(ctx.policy.code_poll() * 2),
+        _ => wait,
     };
     let next = Time(ctx.clock.now() + wait);
     if verdict.progress.reason == Reason::CredentialsInvalid

@@ -143,7 +143,11 @@ async fn enter(line: ClientNumber, ctx: &Context) -> Result<Entry<'_>, StepError
             "Portfolio {} is not there or not Ready, so the number can't be released; goes on when it is, or set {ANNOTATION_ABANDON} to the phone number",
             spec.portfolio
         );
-        return shown(ctx, &line, working(Reason::PortfolioNotReady, &text), again).await.map(Entry::Ends);
+        let progress = working(Reason::PortfolioNotReady, &text);
+        if super::stop_recording(ctx, line.clone(), spec, &progress, Overlay::Deleting).await? {
+            return Ok(Entry::Ends(Action::requeue(ctx.jitter(again))));
+        }
+        return shown(ctx, &line, progress, again).await.map(Entry::Ends);
     };
     Ok(Entry::Works(Box::new(Pass { ctx, line, spec, portfolio, account, overlay: Overlay::Deleting })))
 }

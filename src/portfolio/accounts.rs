@@ -122,10 +122,15 @@ impl Account {
 
     /// The same for somebody who can do without: None when they could not be read less than `max_age` ago either.
     pub async fn waba_numbers_if_well(&self, max_age: Duration) -> Option<Result<(), ProviderError>> {
-        if self.waba_numbers.failed_within(max_age) {
+        if self.waba_numbers_failed_within(max_age) {
             return None;
         }
         Some(self.waba_numbers(max_age).await.map(|_| ()))
+    }
+
+    /// Whether they could not be read less than `age` ago.
+    pub fn waba_numbers_failed_within(&self, age: Duration) -> bool {
+        self.waba_numbers.failed_within(age)
     }
 
     /// The next reader of the WABA's numbers asks Meta: something was changed there.
@@ -244,7 +249,7 @@ impl Accounts {
         applications: Applications,
     ) -> Result<Arc<Account>, Invalid> {
         let fingerprint = credentials.fingerprint(portfolio);
-        if let Some(current) = self.get(portfolio)
+        if let Some(current) = self.for_ending(portfolio)
             && current.fingerprint == fingerprint
             && current.applications == applications
         {
@@ -263,7 +268,7 @@ impl Accounts {
         let telnyx = telnyx::Client::new(&spec.telnyx.base_url, credentials.telnyx_key.clone(), &self.http)?;
         let at_carrier = credentials.at_carrier(portfolio);
         // A new token of Meta's must not begin a second sequence of list calls, nor free the turns of those who record.
-        let (listener, turns) = match self.get(portfolio).filter(|current| current.at_carrier == at_carrier) {
+        let (listener, turns) = match self.for_ending(portfolio).filter(|current| current.at_carrier == at_carrier) {
             Some(current) => (current.listener.clone(), current.turns.clone()),
             None => {
                 let listener = Listener::new(telnyx.clone(), self.clock.clone(), self.policy, self.wakes.clone());
@@ -314,11 +319,12 @@ impl Accounts {
         }
     }
 
-    /// The same because a token of it is refused. What records can still be ended with it.
-    pub fn refuse(&self, portfolio: &Portfolio) {
-        if let Some(uid) = portfolio.metadata.uid.clone()
-            && let Some(account) = self.by_uid.write().unwrap_or_else(PoisonError::into_inner).remove(&uid)
-        {
+    /// The same because a token of it is refused. What records can still be ended with `account`, or with the one that
+    /// lines had.
+    pub fn refuse(&self, portfolio: &Portfolio, account: Option<Arc<Account>>) {
+        let Some(uid) = portfolio.metadata.uid.clone() else { return };
+        let before = self.by_uid.write().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+        if let Some(account) = account.or(before) {
             self.refused.write().unwrap_or_else(PoisonError::into_inner).insert(uid, account);
         }
     }

@@ -30,15 +30,7 @@ pub async fn ensure(
     owner: &OwnerId,
     cluster: &ClusterId,
 ) -> Result<Claimed, ProviderError> {
-    let decide = |listed: &[telnyx::TexmlApplication]| {
-        let plain = |a: &telnyx::TexmlApplication| Application {
-            id: a.id.clone(),
-            name: a.name.clone(),
-            created: a.created_at,
-        };
-        let all: Vec<Application> = listed.iter().map(plain).collect();
-        claim::decide(&all, owner, cluster, &portfolio.spec.take_over_from)
-    };
+    let decide = |listed: &[telnyx::TexmlApplication]| decide(listed, portfolio, owner, cluster);
     let mut listed = telnyx.texml_applications().await?;
     let mut decision = decide(&listed);
     if let Decision::TakeOver { rename } = &decision {
@@ -73,6 +65,34 @@ pub async fn ensure(
         }
     };
     Ok(if new { Claimed::Unconfirmed } else { Claimed::Ours(applications) })
+}
+
+fn decide(
+    listed: &[telnyx::TexmlApplication],
+    portfolio: &Portfolio,
+    owner: &OwnerId,
+    cluster: &ClusterId,
+) -> Decision {
+    let plain =
+        |a: &telnyx::TexmlApplication| Application { id: a.id.clone(), name: a.name.clone(), created: a.created_at };
+    let all: Vec<Application> = listed.iter().map(plain).collect();
+    claim::decide(&all, owner, cluster, &portfolio.spec.take_over_from)
+}
+
+/// The applications of an owner id that is this cluster's by now, both of them; nothing is claimed, made or changed.
+pub async fn held(
+    portfolio: &Portfolio,
+    telnyx: &telnyx::Client,
+    owner: &OwnerId,
+    cluster: &ClusterId,
+) -> Result<Option<Applications>, ProviderError> {
+    Ok(match decide(&telnyx.texml_applications().await?, portfolio, owner, cluster) {
+        Decision::Ours { capture: Some(capture), reject: Some(reject) } => {
+            let capture = portfolio.spec.telnyx.voice_connection_id.clone().unwrap_or(capture);
+            Some(Applications { capture, reject })
+        }
+        _ => None,
+    })
 }
 
 async fn rename_all(

@@ -24,6 +24,14 @@ pub fn lines(ctx: &Context, portfolio: &Portfolio) -> Settled {
     observed::settled(&lines_of(ctx, portfolio))
 }
 
+/// Whether a line of this Portfolio records calls.
+pub fn records(ctx: &Context, portfolio: &Portfolio) -> bool {
+    let armed = |line: &Arc<crate::resources::ClientNumber>| {
+        line.status.as_ref().and_then(|s| s.verification.as_ref()?.armed_at.as_ref()).is_some()
+    };
+    lines_of(ctx, portfolio).iter().any(armed)
+}
+
 /// What the round saw of all numbers, from its two lists.
 pub async fn at(
     ctx: &Context,

@@ -2,7 +2,7 @@
 //! shared by all lines; nothing here is a call per line. What the tokens open is read at once: behind a provider that
 //! hangs a round waits for one time-out, not for one after the other.
 
-use super::accounts::{Account, Applications};
+use super::accounts::{Account, Applications, Credentials};
 use super::applications::{self, Claimed};
 use super::audit::Evidence;
 use super::audit::holders::Holders;
@@ -61,6 +61,8 @@ pub struct Found {
     pub applications: Option<Applications>,
     /// The Secrets and URLs that it was made with.
     pub made_with: Option<u64>,
+    /// When a token is refused while numbers record: the account with which that is ended.
+    pub for_ending: Option<Arc<Account>>,
 }
 
 /// Runs one round. Everything that goes wrong is in what it returns.
@@ -76,7 +78,7 @@ pub async fn run(portfolio: &Portfolio, ctx: &Context) -> Found {
         Err(trouble) => {
             // Lines that work keep their accounts through a provider's bad hour; not through a refused token.
             match trouble.reason {
-                Reason::CredentialsInvalid => ctx.accounts.refuse(portfolio),
+                Reason::CredentialsInvalid => ctx.accounts.refuse(portfolio, found.for_ending.take()),
                 _ if trouble.human => ctx.accounts.withdraw(portfolio),
                 _ => {}
             }
@@ -128,7 +130,12 @@ async fn accounts(portfolio: &Portfolio, ctx: &Context, found: &mut Found) -> Re
     };
     let bare = ctx.accounts.prepare(portfolio, &credentials, &ctx.cluster, Applications::default()).map_err(invalid)?;
     found.made_with = Some(bare.fingerprint());
-    inspect_token(portfolio, ctx, &bare).await?;
+    if let Err(trouble) = inspect_token(portfolio, ctx, &bare).await {
+        if trouble.reason == Reason::CredentialsInvalid && look::records(ctx, portfolio) {
+            found.for_ending = for_ending(portfolio, ctx, &credentials, &bare).await;
+        }
+        return Err(trouble);
+    }
     let balance = bare.telnyx.balance().await.map_err(|e| provider(&e))?;
     found.balance = Some(format!("{:.2}", balance.available.0));
     found.conditions.push(Wanted::new(
@@ -170,6 +177,22 @@ async fn accounts(portfolio: &Portfolio, ctx: &Context, found: &mut Found) -> Re
             ctx.accounts.prepare(portfolio, &credentials, &ctx.cluster, applications).map_err(invalid)
         }
     }
+}
+
+/// The account of a Portfolio whose token Meta refuses, for ending at the carrier what was begun there. None: its owner id
+/// is not this cluster's, or can't be looked at.
+async fn for_ending(
+    portfolio: &Portfolio,
+    ctx: &Context,
+    credentials: &Credentials,
+    bare: &Account,
+) -> Option<Arc<Account>> {
+    if ctx.read_only {
+        return None;
+    }
+    let held = applications::held(portfolio, &bare.telnyx, &bare.owner, &ctx.cluster).await;
+    let held = held.inspect_err(|error| tracing::info!(error = %error, "whose the owner id is can't be read; numbers that record are looked at again by the next round"));
+    ctx.accounts.prepare(portfolio, credentials, &ctx.cluster, held.ok()??).ok()
 }
 
 /// Once a day: a token that turns bad is refused by every other call too.

@@ -13,6 +13,7 @@ use super::accounts::Account;
 use super::lines_of;
 use crate::controller::context::Context;
 use crate::domain::E164;
+use crate::line::plan::{Step, plan};
 use crate::portfolio::listener::HeardRecording;
 use crate::providers::ProviderError;
 use crate::providers::telnyx::{NumberUpdate, OwnedNumber};
@@ -23,9 +24,7 @@ const REACH: SignedDuration = SignedDuration::from_hours(48);
 
 /// Looks, and cleans up. What can't be done now is done after the next round.
 pub async fn run(ctx: &Context, portfolio: &Portfolio, account: &Arc<Account>, owned: &[OwnedNumber]) {
-    // An application of the operator's own serves other purposes too.
-    let own = portfolio.spec.telnyx.voice_connection_id.is_some();
-    if ctx.read_only || own || account.applications.capture.is_empty() || !account.listener.sweep_is_due() {
+    if ctx.read_only || account.applications.capture.is_empty() || !account.listener.sweep_is_due() {
         return;
     }
     match sweep(ctx, portfolio, account, owned).await {
@@ -51,7 +50,9 @@ async fn sweep(
     let now = ctx.clock.now();
     let young = ctx.policy.transcription_grace() * 4;
     let mut left = lines.iter().any(|line| armed(line).is_some());
-    for recording in of_nobody(&recordings, &lines, &account.applications.capture) {
+    // An application of the operator's own serves other purposes too: only what our lines' numbers left in it is ours.
+    let own = portfolio.spec.telnyx.voice_connection_id.is_some();
+    for recording in of_nobody(&recordings, &lines, &account.applications.capture, own) {
         if recording.recording.created_at.is_none_or(|at| now < at + young) {
             left = true;
             continue;
@@ -68,8 +69,11 @@ async fn sweep(
         let has = |line: &&Arc<ClientNumber>| {
             line.status.as_ref().and_then(|s| s.phone_number.as_deref()) == Some(number.number.as_str())
         };
-        if all.iter().any(|line| has(&line)) {
-            continue;
+        match all.iter().find(has) {
+            // Nobody's, and perhaps another purpose of the operator's own application.
+            None if own => continue,
+            Some(line) if knows(line, account) => continue,
+            _ => {}
         }
         let reject =
             NumberUpdate { connection_id: Some(account.applications.reject.clone()), ..NumberUpdate::default() };
@@ -77,6 +81,12 @@ async fn sweep(
         tracing::warn!(number = %number.number, "a number that no line has recorded its calls; it rejects them again");
     }
     Ok(left)
+}
+
+/// Whether a line ends by itself that its number records: it is armed or about to be, or looks after it each round.
+fn knows(line: &ClientNumber, account: &Account) -> bool {
+    let working = line.status.as_ref().is_some_and(|status| plan(status) == Step::Keep);
+    working || armed(line).is_some() || line.metadata.uid.as_deref().is_some_and(|uid| account.turns.has(uid))
 }
 
 /// The number of a line that records.
@@ -91,12 +101,16 @@ fn of_nobody<'a>(
     recordings: &'a [HeardRecording],
     lines: &[Arc<ClientNumber>],
     capture: &str,
+    only_of_lines: bool,
 ) -> Vec<&'a HeardRecording> {
     let armed: HashSet<E164> = lines.iter().filter_map(|line| armed(line)).collect();
+    let number = |line: &Arc<ClientNumber>| E164::parse(line.status.as_ref()?.phone_number.as_deref()?).ok();
+    let of_lines: HashSet<E164> = lines.iter().filter_map(number).collect();
     recordings
         .iter()
         .filter(|r| r.recording.connection_id.as_deref() == Some(capture))
         .filter(|r| r.recording.to.as_ref().is_some_and(|to| !armed.contains(to)))
+        .filter(|r| !only_of_lines || r.recording.to.as_ref().is_some_and(|to| of_lines.contains(to)))
         .collect()
 }
 
@@ -134,7 +148,10 @@ mod tests {
             recording("of nobody's number", "+212612345670", "11"),
         ];
         let lines = [line("+212612345678", None), line("+212612345679", Some("2026-11-01T10:00:00Z"))];
-        let ids: Vec<&str> = of_nobody(&recordings, &lines, "11").iter().map(|r| r.recording.id.as_str()).collect();
-        assert_eq!(ids, ["left", "of nobody's number"]);
+        let ids = |only_of_lines: bool| -> Vec<&str> {
+            of_nobody(&recordings, &lines, "11", only_of_lines).iter().map(|r| r.recording.id.as_str()).collect()
+        };
+        assert_eq!(ids(false), ["left", "of nobody's number"]);
+        assert_eq!(ids(true), ["left"], "the operator's own application");
     }
 }

@@ -34,6 +34,11 @@ impl Turns {
         may
     }
 
+    /// Whether it has one.
+    pub fn has(&self, uid: &str) -> bool {
+        self.lock().contains(uid)
+    }
+
     /// Gives it back.
     pub fn end(&self, uid: &str) {
         self.lock().remove(uid);

@@ -35,6 +35,9 @@ pub struct VerificationStatus {
     /// Recordings whose code Meta refused: the carrier's ids. They are not read again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_recordings: Vec<String>,
+    /// The code that a person handed in last, recorded before it was; absent: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_in_by_person: Option<HandedInStatus>,
     /// What is known of the call that was asked for last; kept until the next one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<CallStatus>,
@@ -99,7 +102,7 @@ pub struct CallStatus {
     /// What the code was read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_from: Option<CodeSource>,
-    /// The code that was handed in last, recorded before it was.
+    /// The code that was read and handed in last, recorded before it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_in: Option<HandedInStatus>,
     /// Meta's word for why it does not call.
@@ -114,16 +117,16 @@ pub struct CallStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HandedInStatus {
-    /// The carrier's id of the recording that it was read from; absent: a person handed it in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recording: Option<String>,
-    /// The uid of the Secret in which a person handed it in; absent: it was read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
+    /// The carrier's id of the recording that it was read from, or uid and resourceVersion of the Secret in which a person
+    /// handed it in.
+    pub source: String,
     /// When it was handed in last.
     pub at: Time,
     /// How often: once, unless Meta's answer was unclear and Meta does not show the number as verified.
     pub times: i32,
+    /// Whether Meta refused it: it is not handed in again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
 }
 
 /// What a code is read from.

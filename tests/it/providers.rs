@@ -126,8 +126,8 @@ async fn a_line_call_by_call() -> Result<()> {
     let began = Timestamp::now() - 1.hour();
     let of = |t: &Transcription, recording: &str| t.recording_id.as_deref() == Some(recording) && t.is_complete();
     meta.request_code(&id, &CodeMethod::Voice, "en_US").await?;
-    let recording = wait::until(SOON, "a recording", async || match telnyx.recordings_since(began).await {
-        Ok(found) => found.into_iter().find(|r| r.to.as_ref() == Some(&number)).ok_or("none").into(),
+    let recording = wait::until(SOON, "a recording", async || match telnyx.recordings_since(began, 1).await {
+        Ok(found) => found.entries.into_iter().find(|r| r.to.as_ref() == Some(&number)).ok_or("none").into(),
         Err(error) => Seen::NotYet(error.to_string()),
     })
     .await?;

@@ -113,6 +113,9 @@ async fn request(
             let handled = pass.status().verification.and_then(|v| v.handled_call_request);
             let before = person::wish::kept(before, handled);
             pass.intend(&waiting.progress, |status| status.verification = before).await?;
+            // It may take an hour until Meta can be asked: nobody awaits a code until then.
+            let message = "Meta can't be asked for a code now; calls to the number are rejected until it can";
+            arm::disarm(pass, &Progress::working(Step::Verify, Reason::InProgress, message)).await?;
             Err(error.into())
         }
         // It may have gone out: the code is awaited as if it had.

@@ -95,6 +95,9 @@ fn not_answered(call: &CallStatus) -> String {
 pub fn outcome(call: &CallStatus) -> String {
     match call {
         CallStatus { not_called: Some(why), .. } => format!("Meta did not call: {why}"),
+        CallStatus { read_at: Some(at), read_from: Some(from), unread: Some(why), .. } => {
+            format!("a code was read from {} at {}: {why}", source(*from), clock(at))
+        }
         CallStatus { read_at: Some(at), read_from: Some(from), .. } => {
             format!("a code was read from {} at {} and was not accepted", source(*from), clock(at))
         }

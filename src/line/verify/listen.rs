@@ -87,19 +87,26 @@ pub async fn run(
     for recording in &readable {
         match ask(pass, recording).await? {
             Read::Code(code, from) => {
-                call.read_at = Some(seconds(pass.ctx.clock.now()));
-                call.read_from = Some(from);
-                call.unread = None;
                 let origin = Origin::Recording(recording.recording.id.clone());
-                let Try::Now(times) = may_hand_in(pass, before.handed_in.as_ref(), &origin).await? else {
-                    return Ok(Listened::Waits(looked_up(pass)));
-                };
-                call.handed_in = Some(origin.handed_in(times, now));
+                let last = before.handed_in.clone();
+                match may_hand_in(pass, last.as_ref(), &origin).await? {
+                    Try::Now(times) => {
+                        call.read_at = Some(seconds(pass.ctx.clock.now()));
+                        call.read_from = Some(from);
+                        call.unread = None;
+                        call.handed_in = Some(origin.handed_in(times, now));
+                    }
+                    Try::LookUp => return Ok(Listened::Waits(looked_up(pass))),
+                    Try::NoMore | Try::Refused => {
+                        call.unread = Some(UNANSWERED.to_owned());
+                        continue;
+                    }
+                }
                 let progress = waiting(pass, verification, &call, expires).progress;
                 let told = pass.save_untold(&progress, |status| noted(status, call)).await?;
                 // Events take their time, and the code has none.
                 let told = Box::pin(told.tell(pass.ctx));
-                let handed_in = Box::pin(hand_in(pass, &meta_id, &code, origin));
+                let handed_in = Box::pin(hand_in(pass, &meta_id, &code, origin, last));
                 let ((), outcome) = futures::join!(told, handed_in);
                 return outcome.map(Listened::HandedIn);
             }
@@ -124,6 +131,9 @@ pub async fn run(
 
 /// Said of a recording that no source has said anything about.
 pub const NOBODY: &str = "nobody could read it";
+
+/// Said of a recording whose code was handed in as often as it may be.
+const UNANSWERED: &str = "Meta did not say whether it takes the code that was read";
 
 /// A code was handed in, and whether Meta took it is not known.
 pub fn looked_up(pass: &Pass<'_>) -> Outcome {

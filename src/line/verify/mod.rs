@@ -31,7 +31,7 @@ use crate::controller::handed_in::Version;
 use crate::domain::{OtpCode, PhoneNumberId};
 use crate::providers::meta::{CodeVerificationStatus, PhoneNumber};
 use crate::providers::{ErrorClass, Reason as Outcomes};
-use crate::resources::client_number::{CallStatus, VerificationStatus};
+use crate::resources::client_number::{CallStatus, HandedInStatus, VerificationStatus};
 use crate::resources::reasons::Reason;
 
 /// Whether Meta needs no code: it has accepted one, or the number is connected. A connected number commonly reads EXPIRED,
@@ -60,7 +60,9 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         return ended(pass, Reason::CodeExpired).await;
     }
     let carrier = pass.spec.source.at_carrier();
-    let listened = match verification.code_expires_at.as_ref().filter(|expires| carrier && now < expires.0) {
+    // What was recorded before a suspension ended the recording is nobody's any more.
+    let listens = carrier && armed;
+    let mut listened = match verification.code_expires_at.as_ref().filter(|expires| listens && now < expires.0) {
         // Before anything else is asked: a code is good for minutes, and each question takes its time.
         Some(expires) => match Box::pin(listen::run(pass, &verification, expires.0)).await {
             Ok(listen::Listened::HandedIn(outcome)) => return Ok(outcome),
@@ -73,10 +75,25 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     };
     let verification = pass.status().verification.unwrap_or_default();
     // Not with every look at the recordings: a fresh WABA has 200 calls an hour for everything.
-    let handed_in = verification.call.as_ref().and_then(|call| call.handed_in.as_ref());
-    let looked_up = handed_in.is_some_and(|last| now < last.at.0 + pass.ctx.policy.name_poll());
+    let read = verification.call.as_ref().and_then(|call| call.handed_in.as_ref());
+    let by_person = verification.handed_in_by_person.as_ref().filter(|last| !last.refused);
+    let looked_up = [read, by_person].into_iter().flatten().any(|last| now < last.at.0 + pass.ctx.policy.name_poll());
     let max_age = if looked_up { pass.ctx.policy.link_poll() } else { pass.ctx.policy.name_poll() };
-    let found = entry(pass, max_age).await;
+    let found = match listened.take() {
+        None => entry(pass, max_age).await,
+        // Whoever listens can do without Meta's list, which may be held back for an hour; the code can't.
+        Some(outcome) if pass.account.waba_numbers_failed_within(pass.ctx.policy.name_poll()) => return outcome,
+        Some(outcome) => match entry(pass, max_age).await {
+            Err(error) => {
+                tracing::info!(line = %pass.spec.name, error = %error, "Meta's list can't be read while a code is listened for; it is read again by itself");
+                return outcome;
+            }
+            found => {
+                listened = Some(outcome);
+                found
+            }
+        },
+    };
     if armed && !awaited && !matches!(found, Ok(Some(_))) {
         let message = "calls to the number are rejected again until a code can be asked for";
         arm::disarm(pass, &Progress::working(Step::Verify, Reason::InProgress, message)).await?;
@@ -90,7 +107,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         return accepted(pass).await;
     }
     match person::take_code(pass).await? {
-        person::Taken::Code(code, secret) => return person_s(pass, &entry.id, &code, secret).await,
+        person::Taken::Code(code, secret) => return hand_in_person_s(pass, &entry.id, &code, secret).await,
         person::Taken::Malformed(outcome) => return Ok(outcome),
         person::Taken::Nothing => {}
     }
@@ -98,6 +115,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         Some(expires) if now < expires.0 => {
             return match listened {
                 Some(outcome) => outcome,
+                None if carrier => Ok(unheard(pass, expires.0)),
                 None => person::awaited(pass, expires.0).await,
             };
         }
@@ -123,6 +141,17 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         return Ok(outcome);
     }
     Box::pin(ask::run(pass)).await
+}
+
+/// A code may still be on its way to a number that stopped recording when work on its line was stopped.
+fn unheard(pass: &Pass<'_>, expires: Timestamp) -> Outcome {
+    let message = format!(
+        "work was stopped while a code was awaited, so that it can't be caught; {}",
+        follows(&pass.spec.name.name, next_attempt(pass))
+    );
+    let left = Duration::try_from(expires.duration_since(pass.ctx.clock.now())).unwrap_or_default();
+    let outcome = Outcome::wait(Progress::working(Step::Verify, Reason::CodeRequested, message), left);
+    person::stands(pass, outcome)
 }
 
 /// What forbids to ask for a code now.
@@ -163,11 +192,14 @@ fn outcome(pass: &Pass<'_>, call: &CallStatus) -> String {
 }
 
 /// Hands in what a person has put into a Secret. It stays there until Meta has answered, or was asked often enough.
-async fn person_s(pass: &mut Pass<'_>, id: &PhoneNumberId, code: &OtpCode, secret: Version) -> StepResult {
-    let last = pass.status().verification.and_then(|v| v.call).and_then(|call| call.handed_in);
+async fn hand_in_person_s(pass: &mut Pass<'_>, id: &PhoneNumberId, code: &OtpCode, secret: Version) -> StepResult {
+    let verification = pass.status().verification.unwrap_or_default();
     let origin = Origin::Person(secret.clone());
+    let last = origin.last(&verification);
     match again::may_hand_in(pass, last.as_ref(), &origin).await? {
         Try::LookUp => Ok(listen::looked_up(pass)),
+        // Killed before the Secret went.
+        Try::Refused => person_was_wrong(pass, secret).await,
         Try::NoMore => {
             let outcome = person::unanswered(pass);
             pass.save(&outcome.progress, |_| ()).await?;
@@ -175,20 +207,23 @@ async fn person_s(pass: &mut Pass<'_>, id: &PhoneNumberId, code: &OtpCode, secre
             Ok(outcome)
         }
         Try::Now(times) => {
-            let (handed_in, progress) =
-                (origin.handed_in(times, pass.ctx.clock.now()), listen::looked_up(pass).progress);
-            pass.intend(&progress, |status| {
-                let verification = status.verification.get_or_insert_with(VerificationStatus::default);
-                verification.call.get_or_insert_with(CallStatus::default).handed_in = Some(handed_in);
-            })
-            .await?;
-            hand_in(pass, id, code, origin).await
+            let handed_in = origin.handed_in(times, pass.ctx.clock.now());
+            let progress = listen::looked_up(pass).progress;
+            pass.intend(&progress, |status| origin.keep(status.verification.get_or_insert_default(), Some(handed_in)))
+                .await?;
+            hand_in(pass, id, code, origin, last).await
         }
     }
 }
 
-/// Hands a code in, once.
-async fn hand_in(pass: &mut Pass<'_>, id: &PhoneNumberId, code: &OtpCode, origin: Origin) -> StepResult {
+/// Hands a code in, once. `last`: what was recorded of the last try before this one was.
+async fn hand_in(
+    pass: &mut Pass<'_>,
+    id: &PhoneNumberId,
+    code: &OtpCode,
+    origin: Origin,
+    last: Option<HandedInStatus>,
+) -> StepResult {
     let result = pass.account.meta.verify_code(id, code).await;
     pass.account.forget_waba_numbers();
     match result {
@@ -199,20 +234,18 @@ async fn hand_in(pass: &mut Pass<'_>, id: &PhoneNumberId, code: &OtpCode, origin
         Err(error) if error.is(Outcomes::AlreadyVerified) => accepted(pass).await,
         Err(error) if error.is(Outcomes::WrongCode) || error.class == ErrorClass::Refused => {
             pass.ctx.metrics.code_request(&pass.spec.portfolio, "wrong");
-            let message = refused(&pass.spec.name.name, next_attempt(pass));
-            let progress = Progress::working(Step::Verify, Reason::CodeWrong, message);
-            let outcome = Outcome::wait(progress, pass.ctx.policy.code_poll());
             match origin {
                 // What was read wrong once is not read again; it stays a recording of ours, to be deleted with the others.
                 Origin::Recording(recording) => {
-                    pass.save(&outcome.progress, |status| {
-                        let verification = status.verification.get_or_insert_with(VerificationStatus::default);
-                        verification.refused_recordings.push(recording);
+                    let message = refused(&pass.spec.name.name, next_attempt(pass));
+                    let progress = Progress::working(Step::Verify, Reason::CodeWrong, message);
+                    pass.save(&progress, |status| {
+                        status.verification.get_or_insert_default().refused_recordings.push(recording);
                     })
                     .await?;
-                    Ok(outcome)
+                    Ok(Outcome::wait(progress, pass.ctx.policy.code_poll()))
                 }
-                Origin::Person(secret) => person_was_wrong(pass, secret, outcome).await,
+                Origin::Person(secret) => person_was_wrong(pass, secret).await,
             }
         }
         // Perhaps it was accepted: the number is read again before anything else.
@@ -220,33 +253,37 @@ async fn hand_in(pass: &mut Pass<'_>, id: &PhoneNumberId, code: &OtpCode, origin
             tracing::info!(line = %pass.spec.name, error = %error, "whether Meta took the code is looked up");
             Ok(listen::looked_up(pass))
         }
-        // Meta did not look at it: handing it in still counts as not done.
+        // Meta did not look at it: this try counts as not made.
         Err(error) => {
             let progress = listen::looked_up(pass).progress;
-            pass.intend(&progress, |status| {
-                if let Some(call) = status.verification.as_mut().and_then(|v| v.call.as_mut()) {
-                    call.handed_in = None;
-                }
-            })
-            .await?;
+            pass.intend(&progress, |status| origin.keep(status.verification.get_or_insert_default(), last)).await?;
             Err(error.into())
         }
     }
 }
 
-/// Meta refused what a person handed in: said first, then the Secret goes; not handed in again whatever becomes of that.
-async fn person_was_wrong(pass: &mut Pass<'_>, secret: Version, machine: Outcome) -> StepResult {
-    pass.ctx.handed_in.answered(&pass.spec.uid, secret.clone());
+/// Meta refused what a person handed in: recorded and said first, then the Secret goes; not handed in again whatever becomes
+/// of that.
+async fn person_was_wrong(pass: &mut Pass<'_>, secret: Version) -> StepResult {
     let verification = pass.status().verification.unwrap_or_default();
     let now = pass.ctx.clock.now();
     let expires = verification.code_expires_at.as_ref().map(|expires| expires.0).filter(|expires| now < *expires);
     let held = held(pass, &verification).map(|held| held.until);
     let outcome = match (pass.spec.source.at_carrier(), expires) {
-        (true, Some(_)) => machine,
+        (true, Some(_)) => {
+            let message = refused(&pass.spec.name.name, next_attempt(pass));
+            let progress = Progress::working(Step::Verify, Reason::CodeWrong, message);
+            Outcome::wait(progress, pass.ctx.policy.code_poll())
+        }
         (true, None) => person::came_too_late(pass, next_attempt(pass)),
         (false, _) => person::refused(pass, expires, held),
     };
-    pass.save(&outcome.progress, |_| ()).await?;
+    pass.save(&outcome.progress, |status| {
+        if let Some(last) = status.verification.as_mut().and_then(|v| v.handed_in_by_person.as_mut()) {
+            last.refused = true;
+        }
+    })
+    .await?;
     person::delete(pass, &secret).await?;
     Ok(outcome)
 }
@@ -277,7 +314,6 @@ fn verified() -> Progress {
 
 /// An attempt ended without a code.
 async fn ended(pass: &mut Pass<'_>, reason: Reason) -> StepResult {
-    pass.ctx.metrics.code_request(&pass.spec.portfolio, "expired");
     let call = pass.status().verification.and_then(|v| v.call).unwrap_or_default();
     let next = if pass.spec.source.at_carrier() {
         follows(&pass.spec.name.name, next_attempt(pass))
@@ -288,11 +324,15 @@ async fn ended(pass: &mut Pass<'_>, reason: Reason) -> StepResult {
     let message = format!("{}; {next}", outcome(pass, &call));
     let progress = Progress::working(Step::Verify, reason, message);
     arm::disarm(pass, &progress).await?;
+    let expired = pass.status().verification.is_some_and(|v| v.code_expires_at.is_some());
     pass.save(&progress, |status| {
         if let Some(verification) = status.verification.as_mut() {
             verification.code_expires_at = None;
         }
     })
     .await?;
+    if expired {
+        pass.ctx.metrics.code_request(&pass.spec.portfolio, "expired");
+    }
     Ok(Outcome::wait(progress, Duration::ZERO))
 }

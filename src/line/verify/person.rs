@@ -72,11 +72,6 @@ pub async fn take_code(pass: &Pass<'_>) -> Result<Taken, StepError> {
     let version = Version::of(&secret.metadata);
     match judge(&secret) {
         Content::Foreign => Ok(Taken::Nothing),
-        // Meta has answered to it, and it could not be deleted then: a wrong code is not repeated.
-        Content::Code(_) if pass.ctx.handed_in.was_answered(&pass.spec.uid, &version) => {
-            delete(pass, &version).await?;
-            Ok(Taken::Nothing)
-        }
         Content::Code(code) => Ok(Taken::Code(code, version)),
         Content::NoCode(why) => {
             delete(pass, &version).await?;
@@ -213,8 +208,9 @@ fn standing(pass: &Pass<'_>, outcome: Outcome, stands: &[Reason]) -> Outcome {
         let at = status.verification.as_ref()?.handled_call_request.as_ref()?.parse().ok()?;
         (said.message == words::late(&pass.spec.name.name, at)).then_some(outcome.progress.reason)
     };
+    let unanswered = || (said.message == words::unanswered(&pass.spec.name.name)).then_some(Reason::CodeNeeded);
     let reason = stands.iter().find(|r| r.as_str() == said.reason).copied();
-    let Some(reason) = reason.or_else(late) else { return outcome };
+    let Some(reason) = reason.or_else(late).or_else(unanswered) else { return outcome };
     let progress = match pass.spec.source.at_carrier() {
         true => Progress::working(Step::Verify, reason, said.message.clone()),
         false => Progress::stalled(Step::Verify, reason, said.message.clone()),

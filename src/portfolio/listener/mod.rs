@@ -11,11 +11,14 @@ pub mod schedule;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use crate::controller::wakes::Wakes;
 use crate::domain::{E164, NamespacedName, PolicyTime, SharedClock};
+use crate::providers::telnyx::Listed;
 use crate::providers::{ProviderError, telnyx};
 pub use memory::{Ear, Heard, HeardRecording, Source};
 use memory::{Memory, News};
@@ -166,9 +169,8 @@ impl Listener {
         let mut inner = self.inner();
         // What was armed meanwhile counts.
         inner.sweep_due |= left || inner.memory.awaits_transcriptions();
-        if !inner.sweep_due {
-            inner.reach = None;
-        }
+        // The next sweep says again how far back it looks: long lists would be of no use to those who listen.
+        inner.reach = None;
     }
 
     /// Transcriptions that came after their recordings were deleted.
@@ -251,8 +253,18 @@ impl Listener {
         let usual = self.clock.now().checked_sub(REACH).unwrap_or(Timestamp::MIN);
         let since = self.inner().reach.map_or(usual, |reach| reach.min(usual));
         let read = match kind {
-            Kind::Calls => self.telnyx.call_events_since(since).await.map(News::Calls),
-            Kind::Recordings => self.telnyx.recordings_since(since).await.map(News::Recordings),
+            Kind::Calls => {
+                let page = move |telnyx: telnyx::Client, page| {
+                    async move { telnyx.call_events_since(since, page).await }.boxed()
+                };
+                self.whole(page).await.map(News::Calls)
+            }
+            Kind::Recordings => {
+                let page = move |telnyx: telnyx::Client, page| {
+                    async move { telnyx.recordings_since(since, page).await }.boxed()
+                };
+                self.whole(page).await.map(News::Recordings)
+            }
             Kind::Transcriptions => self.telnyx.transcriptions_since(since).await.map(News::Transcriptions),
         };
         let news = match read {
@@ -286,6 +298,30 @@ impl Listener {
             }
         }
         self.inner().memory.news()
+    }
+
+    /// All pages of a list, each in its own time: a page is a list call.
+    async fn whole<T>(
+        &self,
+        read: impl Fn(telnyx::Client, usize) -> BoxFuture<'static, Result<Listed<T>, ProviderError>>,
+    ) -> Result<Vec<T>, ProviderError> {
+        let (mut all, mut before): (Vec<T>, Option<Listed<T>>) = (Vec::new(), None);
+        for number in 1.. {
+            if number > 1 {
+                tokio::time::sleep(self.rest()).await;
+                self.inner().began = Some(self.clock.monotonic());
+            }
+            let mut page = read(self.telnyx.clone(), number).await?;
+            if page.repeats(&before) {
+                break;
+            }
+            all.append(&mut page.entries);
+            if !page.more {
+                break;
+            }
+            before = Some(page);
+        }
+        Ok(all)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

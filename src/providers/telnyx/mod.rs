@@ -52,6 +52,23 @@ const PAGE_SIZE: usize = 250;
 /// More pages than any account has: 50,000 entries.
 const MAX_PAGES: usize = 200;
 
+/// One page of a list. No Debug: what was said may stand in it.
+pub struct Listed<T> {
+    /// Its entries.
+    pub entries: Vec<T>,
+    /// Whether another page follows.
+    pub more: bool,
+    /// Tells a page from the one before: a list that knows no pages answers the same again.
+    mark: Option<String>,
+}
+
+impl<T> Listed<T> {
+    /// Whether this is the page before once more.
+    pub fn repeats(&self, before: &Option<Self>) -> bool {
+        self.mark.is_some() && before.as_ref().is_some_and(|before| before.mark == self.mark)
+    }
+}
+
 /// A Telnyx account. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
@@ -109,32 +126,61 @@ impl Client {
         size: usize,
     ) -> Result<Vec<T>, ProviderError> {
         let mut entries = Vec::new();
-        let mut first_of_last_page = None;
-        for number in 1..=MAX_PAGES {
-            let mut request = Request::get(operation, path);
-            for (name, value) in filters {
-                request = request.query(*name, value.clone());
-            }
-            let request = request.query("page[number]", number.to_string()).query("page[size]", size.to_string());
-            let page: Page = self.transport.json(request).await?;
-            let (count, first) = (page.data.len(), page.data.first().map(Value::to_string));
+        let mut before = None;
+        for number in 1.. {
+            let (page, more) = self.raw_page(operation, path, filters, (number, size)).await?;
+            let first = page.first().map(Value::to_string);
             // A list that knows no pages answers the same again.
-            if number > 1 && first.is_some() && first == first_of_last_page {
-                return self.readable(operation, entries);
+            if number > 1 && first.is_some() && first == before {
+                break;
             }
-            first_of_last_page = first;
-            entries.extend(page.data);
-            let last = match page.meta.and_then(|meta| meta.total_pages) {
-                Some(total) => number as u64 >= total,
-                None => count < size,
-            };
-            if last || count == 0 {
-                return self.readable(operation, entries);
+            before = first;
+            entries.extend(page);
+            if !more {
+                break;
             }
         }
-        let text = format!("the list did not end after {MAX_PAGES} pages");
-        let what = "look at the account in the Telnyx portal: it holds more than this controller can oversee";
-        Err(self.transport.error(operation, Class::NeedsHuman, Reason::AnswerTooLarge, text, what))
+        self.readable(operation, entries)
+    }
+
+    /// One page of a list, for whoever takes the next one in their own time.
+    async fn page<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        path: &[&str],
+        filters: &[(&str, String)],
+        number: usize,
+    ) -> Result<Listed<T>, ProviderError> {
+        let (page, more) = self.raw_page(operation, path, filters, (number, PAGE_SIZE)).await?;
+        let mark = page.first().map(Value::to_string);
+        Ok(Listed { entries: self.readable(operation, page)?, more, mark })
+    }
+
+    /// A page's entries, and whether another follows.
+    async fn raw_page(
+        &self,
+        operation: Operation,
+        path: &[&str],
+        filters: &[(&str, String)],
+        (number, size): (usize, usize),
+    ) -> Result<(Vec<Value>, bool), ProviderError> {
+        if number > MAX_PAGES {
+            let text = format!("the list did not end after {MAX_PAGES} pages");
+            let what = "look at the account in the Telnyx portal: it holds more than this controller can oversee";
+            return Err(self.transport.error(operation, Class::NeedsHuman, Reason::AnswerTooLarge, text, what));
+        }
+        let mut request = Request::get(operation, path);
+        for (name, value) in filters {
+            request = request.query(*name, value.clone());
+        }
+        let request = request.query("page[number]", number.to_string()).query("page[size]", size.to_string());
+        let page: Page = self.transport.json(request).await?;
+        let count = page.data.len();
+        let more = match page.meta.and_then(|meta| meta.total_pages) {
+            Some(total) => (number as u64) < total,
+            None => count >= size,
+        };
+        Ok((page.data, more && count > 0))
     }
 
     /// Leaves out single entries that make no sense (an account may hold short codes); if none does, the form of the

@@ -228,6 +228,27 @@ async fn gone_is_released_and_a_foreign_404_is_not() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_taken_page_by_page() {
+    let (client, calls) = client(|_, query, _| {
+        let page: u64 = query["page[number]"].parse().unwrap();
+        let data = json!([{"id": format!("r{page}"), "created_at": "2026-11-24T10:00:00Z"}]);
+        (200, json!({"data": data, "meta": {"total_pages": 2, "page_number": page}}))
+    })
+    .await;
+    let since: Timestamp = "2026-11-24T09:00:00Z".parse().unwrap();
+    let first = client.recordings_since(since, 1).await.unwrap();
+    let second = client.recordings_since(since, 2).await.unwrap();
+    assert_eq!((first.entries[0].id.as_str(), first.more), ("r1", true));
+    assert_eq!((second.entries[0].id.as_str(), second.more), ("r2", false));
+    assert_eq!(calls.lock().unwrap().len(), 2, "a page is one call");
+    let again = client.recordings_since(since, 1).await.unwrap();
+    let first = Some(first);
+    assert!(!second.repeats(&first) && again.repeats(&first) && !again.repeats(&None));
+    let error = client.recordings_since(since, 201).await.err().unwrap();
+    assert_eq!(error.class, ErrorClass::NeedsHuman, "a list without an end is never cut short");
+}
+
+#[tokio::test]
 async fn the_sources_of_a_code() {
     let (client, calls) = client(|call, query, body| match call {
         "GET /v2/recordings" => {
@@ -268,7 +289,7 @@ async fn the_sources_of_a_code() {
     })
     .await;
     let since: Timestamp = "2026-11-24T09:00:00Z".parse().unwrap();
-    let recordings = client.recordings_since(since).await.unwrap();
+    let recordings = client.recordings_since(since, 1).await.unwrap().entries;
     assert_eq!(recordings.len(), 1);
     assert_eq!(recordings[0].to, Some(e164("+212612345678")));
     assert_eq!(format!("{:?}", recordings[0].from), "Some(***)");
@@ -280,7 +301,7 @@ async fn the_sources_of_a_code() {
         .find(|t| t.recording_id.as_deref() == Some("new"))
         .unwrap();
     assert!(transcription.is_complete() && transcription.text().unwrap().expose_secret() == "one two three");
-    let events = client.call_events_since(since).await.unwrap();
+    let events = client.call_events_since(since, 1).await.unwrap().entries;
     assert_eq!(events.len(), 2);
     assert_eq!((&events[0].kind, &events[0].to), (&CallEventKind::Hangup, &Some(e164("+212612345678"))));
     assert!(!events[0].outgoing && events[1].outgoing, "the account's own leg is no ringing of the number");
@@ -356,7 +377,7 @@ async fn futures_are_send() {
     send(client.search(&ma(), &[], 1));
     send(client.orders_by_reference(&reference()));
     send(client.numbers_by_tag("t"));
-    send(client.recordings_since(Timestamp::UNIX_EPOCH));
+    send(client.recordings_since(Timestamp::UNIX_EPOCH, 1));
     send(client.sub_orders("o"));
     send(client.all_voice_settings());
     send(client.detail_records(&RecordKind::CallControl, Timestamp::UNIX_EPOCH, None));

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::types::{CallEvent, Recording, Transcription};
 use super::words::CallEventKind;
-use super::{Client, ProviderError};
+use super::{Client, Listed, ProviderError};
 use crate::domain::{E164, Pii};
 use crate::providers::classify::Class;
 use crate::providers::lenient;
@@ -20,14 +20,17 @@ use crate::providers::reason::Reason;
 use crate::providers::request::{Body, Operation, Request};
 
 const RECORDINGS: Operation = Operation::list("list_recordings").once();
+const CALL_EVENTS: Operation = Operation::list("list_call_events").once();
 const TRANSCRIPTIONS: Operation = Operation::list("list_transcriptions").quiet().once();
 
 impl Client {
-    /// Recordings stored at or after `since`, of all numbers. One call serves all lines that await a code.
-    pub async fn recordings_since(&self, since: Timestamp) -> Result<Vec<Recording>, ProviderError> {
+    /// Recordings stored at or after `since`, of all numbers. One call serves all lines that await a code; whether there is
+    /// a next page is told, since each is a call of its own.
+    pub async fn recordings_since(&self, since: Timestamp, page: usize) -> Result<Listed<Recording>, ProviderError> {
         let filters = [("filter[created_at][gte]", since.to_string())];
-        let found: Vec<Recording> = self.all(RECORDINGS, &["recordings"], &filters).await?;
-        Ok(found.into_iter().filter(|r| r.created_at.is_none_or(|at| at >= since)).collect())
+        let mut listed: Listed<Recording> = self.page(RECORDINGS, &["recordings"], &filters, page).await?;
+        listed.entries.retain(|r| r.created_at.is_none_or(|at| at >= since));
+        Ok(listed)
     }
 
     /// `GET /recordings/{id}`: with a fresh URL to its sound.
@@ -60,11 +63,11 @@ impl Client {
 
     /// The call log since then (Telnyx keeps 24 h): which calls rang, were answered, ended. Empty proves nothing: the log
     /// lags.
-    pub async fn call_events_since(&self, since: Timestamp) -> Result<Vec<CallEvent>, ProviderError> {
+    pub async fn call_events_since(&self, since: Timestamp, page: usize) -> Result<Listed<CallEvent>, ProviderError> {
         let filters = [("filter[occurred_at][gte]", since.to_string()), ("filter[type]", "webhook".to_owned())];
-        let found: Vec<Value> =
-            self.all(Operation::list("list_call_events").once(), &["call_events"], &filters).await?;
-        Ok(found.iter().filter_map(call_event).filter(|e| e.at.is_none_or(|at| at >= since)).collect())
+        let Listed { entries, more, mark } = self.page::<Value>(CALL_EVENTS, &["call_events"], &filters, page).await?;
+        let entries = entries.iter().filter_map(call_event).filter(|e| e.at.is_none_or(|at| at >= since)).collect();
+        Ok(Listed { entries, more, mark })
     }
 
     /// `POST /ai/audio/transcriptions`: the words of a recording, by Telnyx's own speech-to-text. Telnyx fetches the sound

@@ -76,9 +76,10 @@ pub fn account(journal: &[Value], recordings: &[Value], numbers: &[Value]) -> Re
 }
 
 impl Caught {
-    /// Seconds from the transcript's appearance until its code was handed in.
+    /// Seconds from the transcript's appearance until its code was handed in; None: it was read by another way before.
     pub fn took(&self) -> Option<f64> {
-        Some(self.handed.first()?.duration_since(*self.completed.first()?).as_secs_f64())
+        let took = self.handed.first()?.duration_since(*self.completed.first()?).as_secs_f64();
+        (took >= 0.0).then_some(took)
     }
 }
 

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use kube::api::Patch;
 use serde_json::{Value, json};
 
-use super::steps::{LONG, answered_by, begun_with, number_of, portfolio_shows, world, writes};
+use super::steps::{
+    LONG, answered_by, begun_with, message_of, number_of, patch, portfolio_shows, world, world_at, writes,
+};
 use crate::support::World;
 use crate::support::wait::{self, Seen};
 use crate::support::world::TELNYX_KEY;
@@ -58,24 +60,33 @@ async fn a_number_that_records_is_told_once_to_reject() -> Result<()> {
     Ok(())
 }
 
-/// Meta refuses the token while a number records, and the account is closed to all lines: at the code's end the number
-/// rejects calls again all the same.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_leaves_no_number_recording() -> Result<()> {
-    let mut world = begun_with(world("refused-token").await?, |spec| spec["checkInterval"] = json!("24h")).await?;
+/// A line whose number records, since Meta was asked for a code that never comes. The number.
+async fn recording(world: &World, line: Value) -> Result<String> {
     world.sandbox.post("/settings", json!({"voice": {"no_call": true}})).await?;
-    world.apply(world.line("atlas", "atlas-logistics", |_| ())).await?;
+    world.apply(line).await?;
     let asked = async || match world.sandbox.calls("meta.request_code").await {
         Ok(calls) => wait::seen(calls == 1, calls),
         Err(error) => Seen::NotYet(error.to_string()),
     };
     wait::until(LONG, "a code to be asked for", asked).await?;
-    let number = number_of(&world.lines().get("atlas").await?)?;
+    number_of(&world.lines().get("atlas").await?)
+}
+
+/// Meta refuses the token, and the account is closed to all lines.
+async fn refuse_the_token(world: &World) -> Result<()> {
     world.sandbox.post("/settings", json!({"meta": {"token_valid": false}})).await?;
     // The first meets the refusal, the next one asks Meta what is wrong with the token.
-    round(&world).await?;
-    round(&world).await?;
-    portfolio_shows(&world, &["Ready=False/CredentialsInvalid"]).await?;
+    round(world).await?;
+    round(world).await?;
+    portfolio_shows(world, &["Ready=False/CredentialsInvalid"]).await
+}
+
+/// Meta refuses the token while a number records: at the code's end the number rejects calls again all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_leaves_no_number_recording() -> Result<()> {
+    let mut world = begun_with(world("refused-token").await?, |spec| spec["checkInterval"] = json!("24h")).await?;
+    let number = recording(&world, world.line("atlas", "atlas-logistics", |_| ())).await?;
+    refuse_the_token(&world).await?;
     world.wait_line("atlas", "False", "PortfolioNotReady", LONG).await?;
     answered_by(&world, &number, "/reject", LONG).await?;
     world.sandbox.post("/settings", json!({"meta": {"token_valid": true}})).await?;
@@ -83,6 +94,73 @@ async fn a_refused_token_leaves_no_number_recording() -> Result<()> {
     let line = world.wait_line("atlas", "False", "CodeRateLimited", LONG).await?;
     let verification = line.status.and_then(|s| s.verification).context("no verification")?;
     ensure!(verification.armed_at.is_none(), "still armed: {verification:?}");
+    Ok(())
+}
+
+/// The same for a controller that began after the token was refused and has never had an account.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_one_that_was_refused_before_the_start() -> Result<()> {
+    let mut world = begun_with(world("refused-before").await?, |spec| spec["checkInterval"] = json!("24h")).await?;
+    let number = recording(&world, world.line("atlas", "atlas-logistics", |_| ())).await?;
+    world.controller()?.kill().await?;
+    world.sandbox.post("/settings", json!({"meta": {"token_valid": false}})).await?;
+    world.control(None, None).await?;
+    answered_by(&world, &number, "/reject", LONG).await?;
+    portfolio_shows(&world, &["Ready=False/CredentialsInvalid"]).await
+}
+
+/// The same for a line that is deleted meanwhile: at once, since nobody awaits the code any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_a_deletion_under_a_refused_token() -> Result<()> {
+    // A code lives for two minutes, which is longer than this waits.
+    let world = world_at("refused-deletion", 0.2).await?;
+    let world = begun_with(world, |spec| spec["checkInterval"] = json!("24h")).await?;
+    let number = recording(&world, world.line("atlas", "atlas-logistics", |_| ())).await?;
+    refuse_the_token(&world).await?;
+    world.lines().delete("atlas", &Default::default()).await?;
+    answered_by(&world, &number, "/reject", LONG).await?;
+    ensure!(world.lines().get_opt("atlas").await?.is_some(), "given up without its account");
+    Ok(())
+}
+
+/// Meta's list is held back for an hour while a code is listened for: it ends with the code's time all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_a_list_that_is_held_back() -> Result<()> {
+    let mut world = begun_with(world("list-held-back").await?, |spec| spec["checkInterval"] = json!("24h")).await?;
+    let number = recording(&world, world.line("atlas", "atlas-logistics", |_| ())).await?;
+    let held = json!({"operation": "meta.list_numbers", "nth": 1, "count": 1_000, "when": "before",
+        "action": "throttle", "retry_after_s": 3_600});
+    world.sandbox.fault(held).await?;
+    answered_by(&world, &number, "/reject", LONG).await?;
+    world.wait_line("atlas", "False", "CodeRateLimited", LONG).await?;
+    Ok(())
+}
+
+/// Work is stopped while a code is awaited, and goes on within its time: nothing that is said to the number by then is
+/// taken for the code, and the line says when the next one follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stopped_is_listened_for_no_more() -> Result<()> {
+    let world = world_at("stopped-listening", 0.2).await?;
+    let mut world = begun_with(world, |spec| spec["checkInterval"] = json!("24h")).await?;
+    let number = recording(&world, world.line("atlas", "atlas-logistics", |_| ())).await?;
+    patch(&world, "atlas", json!({"suspend": true})).await?;
+    world.wait_line("atlas", "False", "Suspended", LONG).await?;
+    answered_by(&world, &number, "/reject", LONG).await?;
+    patch(&world, "atlas", json!({"suspend": false})).await?;
+    let said = wait::until(LONG, "the line to say why it waits", async || match world.lines().get("atlas").await {
+        Ok(line) if message_of(&line).starts_with("work was stopped") => Seen::Done(message_of(&line)),
+        Ok(line) => Seen::NotYet(message_of(&line)),
+        Err(error) => Seen::NotYet(error.to_string()),
+    })
+    .await?;
+    let begins =
+        "work was stopped while a code was awaited, so that it can't be caught; the next attempt follows by itself at ";
+    ensure!(
+        said.starts_with(begins)
+            && said.ends_with(" UTC, or hand a code in with kubectl clientnumber verify atlas --code 123456"),
+        "{said}"
+    );
+    ensure!(world.sandbox.calls("meta.request_code").await? == 1, "asked for again while the first may arrive");
     Ok(())
 }
 

@@ -52,11 +52,11 @@ async fn a_number_of_the_account_hears_a_call_of_the_account() -> Result<()> {
         assert!(error.what_to_do.contains(names), "{}", error.what_to_do);
     }
     let since = Timestamp::now() - 1.hour();
-    assert!(telnyx.call_events_since(since).await?.is_empty(), "something rang");
+    assert!(telnyx.call_events_since(since, 1).await?.entries.is_empty(), "something rang");
 
     telnyx.place_call(&call).await?;
-    let recording = wait::until(SOON, "a recording", async || match telnyx.recordings_since(since).await {
-        Ok(found) => found.into_iter().find(|r| r.to.as_ref() == Some(&owned.number)).ok_or("none").into(),
+    let recording = wait::until(SOON, "a recording", async || match telnyx.recordings_since(since, 1).await {
+        Ok(found) => found.entries.into_iter().find(|r| r.to.as_ref() == Some(&owned.number)).ok_or("none").into(),
         Err(error) => Seen::NotYet(error.to_string()),
     })
     .await?;
@@ -75,7 +75,7 @@ async fn a_number_of_the_account_hears_a_call_of_the_account() -> Result<()> {
     };
     assert_eq!(code.expose(), "120456");
     // The account's own leg stands in the call log beside the one that rang.
-    let events = telnyx.call_events_since(since).await?;
+    let events = telnyx.call_events_since(since, 1).await?.entries;
     let began = |outgoing: bool| {
         let of = events.iter().filter(|event| event.kind == CallEventKind::Initiated && event.outgoing == outgoing);
         of.filter(|event| event.to.as_ref() == Some(&owned.number)).count()

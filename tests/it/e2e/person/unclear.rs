@@ -1,6 +1,6 @@
 //! What a person handed in when Meta's answers are unclear.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::json;
 
 use super::Person;
@@ -20,9 +20,10 @@ async fn a_person_s_code_is_handed_in_twice_at_most() -> Result<()> {
     person.calls("meta.verify_code", 2).await?;
     person.looked_at().await?;
     person.calls("meta.verify_code", 2).await?;
-    let line = person.world.lines().get("rif").await?;
-    let says = super::message_of(&line);
-    ensure!(says.contains("--code 123456"), "nobody is told what to do: {says}");
+    let words = "Meta did not say whether it takes the code that was handed in, and does not show the number as verified: hand it in once more with kubectl clientnumber verify rif --code 123456";
+    person.says(words).await?;
+    person.looked_at().await?;
+    person.says(words).await?;
     person.works(&["rif", "--code", &code], "").await?;
     person.ends_well().await
 }
