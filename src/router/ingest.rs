@@ -150,6 +150,11 @@ impl Ingest {
                             items.iter().for_each(|item| self.count(item.kind, "quarantine"));
                             places.refuse(index, reason);
                         }
+                        // Whoever has one account's secret could else write to the lines of all others.
+                        Ok(route) if !accounts.allows(route.waba_id.as_str()) => {
+                            items.iter().for_each(|item| self.count(item.kind, "quarantine"));
+                            places.refuse(index, QuarantineReason::ForeignAccount);
+                        }
                         Ok(route) => {
                             let batch = batches.entry(route.company_id.clone()).or_insert_with(|| {
                                 order.push(route.company_id.clone());

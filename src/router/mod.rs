@@ -18,6 +18,7 @@ pub mod split;
 pub mod texml;
 pub mod webhook;
 
+mod identity;
 mod json;
 
 pub use append::OnAppend;

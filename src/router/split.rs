@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::domain::{PhoneNumberId, Pii};
-use crate::store::{ContactHint, Kind, LineRef, NewEntry};
+use crate::store::{ContactHint, IdentityChange, Kind, LineRef, NewEntry};
 
+use super::identity;
 use super::json::{Object, elements};
 
 /// One change, or an entry that could not be taken apart.
@@ -59,6 +60,8 @@ pub struct Item {
     pub meta_id: Pii<String>,
     /// Who it is from or to.
     pub contact: Option<ContactHint>,
+    /// What it says of people whose ids are others now.
+    pub changes: Vec<IdentityChange>,
     /// On a status: the message it speaks of.
     pub about: Option<Pii<String>>,
     /// The message that this one answers.
@@ -80,11 +83,24 @@ pub struct Item {
 impl Item {
     /// As an entry for a log, brought there by a route of this epoch.
     pub fn into_entry(self, line: LineRef, epoch: i64, about_required: bool) -> NewEntry {
-        let Self { kind, meta_id, contact, about, reply_to, refers_to, kind_of_message, status, timestamp, field, raw } =
-            self;
+        let Self {
+            kind,
+            meta_id,
+            contact,
+            changes,
+            about,
+            reply_to,
+            refers_to,
+            kind_of_message,
+            status,
+            timestamp,
+            field,
+            raw,
+        } = self;
         NewEntry {
             meta_id: Some(meta_id),
             contact,
+            changes,
             about,
             about_required: about_required && kind == Kind::Status,
             reply_to,
@@ -219,7 +235,19 @@ fn content(text: &str, budget: &Budget) -> Option<Content> {
             items.push(event(&field, value_text, &value));
         }
     } else {
-        items.push(event(&field, value_text, &value));
+        let mut event = event(&field, value_text, &value);
+        if field == "user_id_update" {
+            event.changes = identity::updates(&value).filter(|changes| budget.take(changes.len())).unwrap_or_default();
+            if let [change] = event.changes.as_slice() {
+                let IdentityChange { now, .. } = change;
+                event.contact = Some(hint(
+                    now.user_id.clone().map(|id| id.0),
+                    now.wa_id.clone().map(|id| id.0),
+                    &Contacts::of(&value),
+                ));
+            }
+        }
+        items.push(event);
     }
     Some(Content::Line { phone_number_id, items, remainder })
 }
@@ -230,7 +258,7 @@ fn hashed(field: &str, text: &str) -> Pii<String> {
 }
 
 /// Ids that are kept in an index must have an end.
-fn usable(id: Option<String>) -> Option<String> {
+pub(super) fn usable(id: Option<String>) -> Option<String> {
     id.filter(|id| !id.is_empty() && id.len() <= 512)
 }
 
@@ -247,10 +275,22 @@ fn message(text: &str, contacts: &Contacts<'_>) -> Item {
         _ => None,
     };
     let reply_to = object.as_ref().and_then(|object| object.object("context")).and_then(|context| context.text("id"));
+    let (user_id, wa_id) = (get("from_user_id"), get("from"));
+    let change = match kind_of_message.as_deref() {
+        Some("system") => object.as_ref().and_then(|object| object.object("system")),
+        _ => None,
+    };
+    let change = change.and_then(|system| identity::change(&system, user_id.as_deref(), wa_id.as_deref()));
+    // Whose the message is by the ids that are good from now on.
+    let (user_id, wa_id) = match &change {
+        Some(IdentityChange { now, .. }) => (now.user_id.clone().map(|id| id.0), now.wa_id.clone().map(|id| id.0)),
+        None => (user_id, wa_id),
+    };
     Item {
         kind: Kind::Message,
         meta_id: id.map_or_else(|| hashed("messages", text), Pii),
-        contact: Some(hint(get("from_user_id"), get("from"), contacts)),
+        contact: Some(hint(user_id, wa_id, contacts)),
+        changes: change.into_iter().collect(),
         about: None,
         reply_to: usable(reply_to).map(Pii),
         refers_to: usable(refers_to).map(Pii),
@@ -278,6 +318,7 @@ fn status(text: &str, contacts: &Contacts<'_>) -> Item {
         kind: Kind::Status,
         meta_id: meta_id.map_or_else(|| hashed("statuses", text), Pii),
         contact: Some(hint(get("recipient_user_id"), get("recipient_id"), contacts)),
+        changes: Vec::new(),
         about: about.map(Pii),
         reply_to: None,
         refers_to: None,
@@ -294,6 +335,7 @@ fn event(field: &str, text: &str, value: &Object<'_>) -> Item {
         kind: Kind::Event,
         meta_id: hashed(field, text),
         contact: None,
+        changes: Vec::new(),
         about: None,
         reply_to: None,
         refers_to: None,

@@ -43,6 +43,10 @@ fn short(item: &Item) -> String {
             out += &format!(" {name}={value}");
         }
     }
+    for IdentityChange { before, now } in &item.changes {
+        let ids = |hint: &ContactHint| format!("{}/{}", text(&hint.user_id), text(&hint.wa_id));
+        out += &format!(" change={} > {}", ids(before), ids(now));
+    }
     out
 }
 
@@ -123,7 +127,33 @@ fn messages_and_statuses() {
             one(
                 r#""messages":[{"id":"s","from_user_id":"MA.1","timestamp":"5","type":"system","system":{"type":"user_changed_user_id","user_id":"MA.2","previous_user_id":"MA.1"}}]"#,
             ),
-            vec!["W line 1 [message s u=MA.1 p=- n=- type=system t=5]"],
+            vec!["W line 1 [message s u=MA.2 p=- n=- type=system t=5 change=MA.1/- > MA.2/-]"],
+        ),
+        (
+            "a system message that changes no id",
+            one(
+                r#""messages":[{"id":"s","from":"2","from_user_id":"MA.1","type":"system","system":{"type":"customer_identity_changed"}}]"#,
+            ),
+            vec!["W line 1 [message s u=MA.1 p=2 n=- type=system]"],
+        ),
+        (
+            "a changed number, with a name",
+            one(r#""contacts":[{"profile":{"name":"Amina"},"wa_id":"22","user_id":"MA.2"}],
+                "messages":[{"id":"s","from":"11","from_user_id":"MA.2","type":"system","system":{"type":"user_changed_number","wa_id":"22","user_id":"MA.2"}}]"#),
+            vec!["W line 1 [message s u=MA.2 p=22 n=Amina type=system change=-/11 > MA.2/22]"],
+        ),
+        (
+            "user_id_update: one person, and two",
+            body(
+                r#"{"field":"user_id_update","value":{"metadata":{"phone_number_id":"1"},"contacts":[{"profile":{"name":"Amina"},"wa_id":"22"}],
+                "user_id_update":[{"wa_id":"22","user_id":{"previous":"MA.1","current":"MA.2"},"timestamp":"9"}]}},
+                {"field":"user_id_update","value":{"metadata":{"phone_number_id":"1"},
+                "user_id_update":[{"user_id":{"previous":"MA.1","current":"MA.2"}},{"user_id":{"previous":"MA.3","current":"MA.4"}}]}}"#,
+            ),
+            vec![
+                "W line 1 [event #user_id_update u=MA.2 p=22 n=Amina t=9 field=user_id_update change=MA.1/- > MA.2/22]",
+                "W line 1 [event #user_id_update field=user_id_update change=MA.1/- > MA.2/- change=MA.3/- > MA.4/-]",
+            ],
         ),
         (
             "statuses, with old and new pricing",

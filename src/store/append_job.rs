@@ -10,9 +10,9 @@ use rand::RngExt;
 use crate::domain::Pii;
 
 use super::appender::Outcome;
-use super::contacts::ContactCache;
 use super::fences::{FenceAction, Fences};
 use super::log_entry::{Kind, LogEntry, NewEntry, Seq};
+use super::people::People;
 
 /// Entries of one insert at most. Each insert is durable by itself: what is cut off by a deadline goes on from there when
 /// Meta comes again.
@@ -34,7 +34,9 @@ pub(super) struct Job {
     pub(super) asked: HashSet<Pii<String>>,
     pub(super) messages: HashMap<Pii<String>, LogEntry>,
     /// What was known of the items' candidates at the view's head; None: ask again.
-    pub(super) contacts: Option<ContactCache>,
+    pub(super) people: Option<People>,
+    /// Whether no open item is in the log up to the view's head.
+    pub(super) all_new: bool,
     pub(super) batch: usize,
 }
 
@@ -64,7 +66,8 @@ impl Job {
             sent: HashSet::new(),
             asked: HashSet::new(),
             messages: HashMap::new(),
-            contacts: None,
+            people: None,
+            all_new: false,
             batch: BATCH,
         }
     }
@@ -85,9 +88,17 @@ impl Job {
 
     /// Takes in an entry at the view's head, in the order of seq.
     pub(super) fn learn(&mut self, entry: &LogEntry) {
-        if let Some(contacts) = &mut self.contacts {
-            contacts.fold(entry);
+        if let Some(people) = &mut self.people {
+            people.fold(entry);
         }
+    }
+
+    /// Contacts of messages that these items speak of and that are not known yet.
+    pub(super) fn strangers(&self, items: &[(usize, NewEntry)]) -> HashSet<String> {
+        let messages = items.iter().filter_map(|(_, item)| self.messages.get(item.about.as_ref()?));
+        let ids = messages.filter_map(|message| message.contact_id.as_ref());
+        let known = |id: &&String| self.people.as_ref().is_some_and(|people| people.known(id).is_some());
+        ids.filter(|id| !known(id)).cloned().collect()
     }
 
     /// Settles what these entries of the log are, and learns the messages that others speak of.

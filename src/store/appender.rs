@@ -14,10 +14,11 @@ use tokio::time::Instant;
 
 use crate::domain::{Pii, SharedClock};
 
-use super::append_job::{Job, draft, random_id, tell_stored};
+use super::append_job::{Job, tell_stored};
 use super::connect::bounded;
-use super::contacts::{Known, overlay};
+use super::contacts::{Wanted, ages, gather};
 use super::courtesy::Streak;
+use super::drafts::{Basis, Draft, Drafted, draft_all};
 use super::error::StoreError;
 use super::fences::{FenceAction, Refused};
 use super::log::Log;
@@ -90,7 +91,7 @@ impl Appender {
                     self.retries += 1;
                     attempt += 1;
                     self.view = None;
-                    job.contacts = None;
+                    job.people = None;
                     job.look_up = true;
                     if !error.is_transient() || Instant::now() >= deadline {
                         return Err(error);
@@ -148,12 +149,12 @@ impl Appender {
             job.behind = true;
             return Ok(Round::Progress);
         }
-        let entries = self.prepare(job, deadline).await?;
-        if entries.is_empty() {
+        let drafts = self.prepare(job, deadline).await?;
+        if drafts.is_empty() {
             return Ok(Round::Progress);
         }
-        let documents: Vec<LogEntry> = entries.iter().map(|(_, entry)| entry.clone()).collect();
-        job.sent.extend(entries.iter().map(|(_, entry)| entry.fp.clone()));
+        let documents: Vec<LogEntry> = drafts.iter().map(|draft| draft.entry.clone()).collect();
+        job.sent.extend(documents.iter().map(|entry| entry.fp.clone()));
         let collection = self.log.collection().clone();
         let insert = async move { Ok(collection.insert_many(documents).ordered(true).await.map(|_| ())) };
         let inserted = bounded(deadline, insert).await;
@@ -161,11 +162,13 @@ impl Appender {
         match inserted {
             Err(error) => Ok(Round::Unclear(error)),
             Ok(Ok(())) => {
-                for (index, entry) in &entries {
+                for Draft { item, note, entry } in &drafts {
                     view.fold(entry);
                     job.learn(entry);
                     tell_stored(entry);
-                    job.settle(*index, Outcome::Stored(entry.seq));
+                    if !note {
+                        job.settle(*item, Outcome::Stored(entry.seq));
+                    }
                 }
                 Ok(Round::Progress)
             }
@@ -176,13 +179,13 @@ impl Appender {
                     if code == DUPLICATE_KEY {
                         return Ok(Round::Late);
                     }
-                    if let Some((index, _)) = entries.get(at) {
-                        job.settle(*index, Outcome::Unwritable(format!("code {code}")));
+                    if let Some(draft) = drafts.get(at) {
+                        job.settle(draft.item, Outcome::Unwritable(format!("code {code}")));
                     }
                     Ok(Round::Progress)
                 }
-                Insert::Refused(name) if entries.len() == 1 => {
-                    job.settle(entries[0].0, Outcome::Unwritable(name));
+                Insert::Refused(name) if drafts.iter().all(|draft| draft.item == drafts[0].item) => {
+                    job.settle(drafts[0].item, Outcome::Unwritable(name));
                     Ok(Round::Progress)
                 }
                 // One of them is at fault, or all: singly they tell which.
@@ -200,11 +203,12 @@ impl Appender {
         let wanted: Vec<Pii<String>> = job.open().filter_map(|(_, item)| item.meta_id.clone()).collect();
         let present = find_by_meta_id(&self.log, wanted, deadline).await?;
         job.settle_present(present.into_values());
+        job.all_new = true;
         Ok(())
     }
 
-    /// Gives the next items their places, ids and contacts.
-    async fn prepare(&mut self, job: &mut Job, deadline: Instant) -> Result<Vec<(usize, LogEntry)>, StoreError> {
+    /// Gives the next items their places, ids and contacts. None: something is to be read first.
+    async fn prepare(&mut self, job: &mut Job, deadline: Instant) -> Result<Vec<Draft>, StoreError> {
         let Some(view) = self.view.as_mut() else { return Ok(Vec::new()) };
         let chosen: Vec<(usize, NewEntry)> =
             job.open().take(job.batch).map(|(index, item)| (index, item.clone())).collect();
@@ -218,55 +222,39 @@ impl Appender {
         let found = find_by_meta_id(&self.log, unasked.iter().cloned().collect(), deadline).await?;
         job.asked.extend(unasked);
         job.messages.extend(found);
-        let mut messages = job.messages.clone();
-        let at = self.clock.now();
-        let mut entries: Vec<(usize, LogEntry)> = Vec::with_capacity(chosen.len());
-        // Asked for once too; what earlier items of this batch teach is added as it is met.
-        let mut met = match &job.contacts {
-            Some(known) => known.clone(),
-            None => {
-                let hints: Vec<_> = job.open().filter_map(|(_, item)| item.contact.as_ref()).collect();
-                let known = view.contacts.gather(self.log.collection(), &hints, deadline).await?;
-                job.contacts.insert(known).clone()
-            }
-        };
-        for (index, item) in chosen {
-            let about = item.about.as_ref().and_then(|id| messages.get(id)).cloned();
-            if item.about_required && about.is_none() {
-                job.settle(index, Outcome::Refused(Refused::UnknownMessage));
-                continue;
-            }
-            let seq = view.head + 1 + i64::try_from(entries.len()).unwrap_or(i64::MAX);
-            let mut entry = draft(&item, seq, at);
-            let reference = |id: &Option<Pii<String>>| {
-                id.as_ref().and_then(|id| messages.get(id)).and_then(|entry| entry.message_id.clone())
-            };
-            entry.reply_to = reference(&item.reply_to);
-            entry.refers_to = reference(&item.refers_to);
-            if item.kind == Kind::Status {
-                entry.message_id = about.as_ref().and_then(|message| message.message_id.clone());
-            }
-            if let Some(hint) = &item.contact {
-                let known = met.look_up_cached(hint);
-                // A status without any id of the candidate is about whom the message was with.
-                let known = known.or_else(|| {
-                    let about = about.as_ref()?;
-                    (hint.user_id.is_none() && hint.wa_id.is_none())
-                        .then(|| Some(Known { id: about.contact_id.clone()?, contact: about.contact.clone()? }))
-                        .flatten()
-                });
-                let contact = overlay(known.as_ref().map(|known| &known.contact), hint);
-                let id = known.map_or_else(|| random_id("c"), |known| known.id);
-                met.learn(&Known { id: id.clone(), contact: contact.clone() });
-                entry.contact_id = Some(id);
-                entry.contact = Some(contact);
-            }
-            if let (Some(id), Kind::Message | Kind::Sent) = (&item.meta_id, item.kind) {
-                messages.insert(id.clone(), entry.clone());
-            }
-            entries.push((index, entry));
+        let collection = self.log.collection();
+        if job.people.is_none() {
+            // For all items that are open, once too.
+            let mut wanted = Wanted::default();
+            job.open().for_each(|(_, item)| wanted.add(item));
+            job.people = Some(gather(&view.people, collection, wanted, deadline).await?);
         }
-        Ok(entries)
+        let strangers = job.strangers(&chosen);
+        if let (false, Some(people)) = (strangers.is_empty(), &mut job.people) {
+            people.add(gather(&view.people, collection, Wanted::contacts(strangers), deadline).await?);
+        }
+        let at = self.clock.now();
+        let Some(people) = &mut job.people else { return Ok(Vec::new()) };
+        loop {
+            let basis = Basis { head: view.head, at, messages: &job.messages, people, all_new: job.all_new };
+            match draft_all(&chosen, &basis) {
+                Drafted::Ready { drafts, unknown } => {
+                    for index in unknown {
+                        job.settle(index, Outcome::Refused(Refused::UnknownMessage));
+                    }
+                    return Ok(drafts);
+                }
+                Drafted::Ages(ids) => {
+                    for (id, seq) in ages(collection, ids, deadline).await? {
+                        people.is_since(id, seq);
+                    }
+                }
+                Drafted::Presence => {
+                    job.look_up = true;
+                    return Ok(Vec::new());
+                }
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The id is random and is decided by the first entry of the log that bears it: a writer looks for the candidate in the
 //! log up to the place where it appends, so two replicas can't give one candidate two ids, and nothing outside the log
 //! has to agree. The same candidate at another company is another contact with another id.
-//! Never looked up by name or username: those can be anybody's.
+//! Here is what webhooks say and what is asked of the log; what follows from it is `people`'s.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,13 +11,15 @@ use futures::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::doc;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::domain::Pii;
 
 use super::connect::bounded;
 use super::error::StoreError;
-use super::log_entry::{Contact, LogEntry};
+use super::log_entry::{Contact, LogEntry, NewEntry, Seq};
+use super::people::{Known, People};
 
 /// What a webhook says about a candidate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,208 +34,271 @@ pub struct ContactHint {
     pub username: Option<Pii<String>>,
 }
 
-/// A contact as the newest entry about it knows it.
+/// Meta says that a person's ids are others from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) id: String,
-    pub(super) contact: Contact,
+pub struct IdentityChange {
+    /// What they were; at least one.
+    pub before: ContactHint,
+    /// What they are; at least one.
+    pub now: ContactHint,
 }
 
-/// Which contact a hint means: the one with its BSUID; else the one with its phone number, unless both have a BSUID and
-/// they differ (a phone number that went to another person, or a person's new BSUID after a change of number: not the
-/// same contact until Meta says so).
-pub(super) fn choose(hint: &ContactHint, by_user: Option<Known>, by_phone: Option<Known>) -> Option<Known> {
-    by_user.or_else(|| {
-        by_phone.filter(|known| match (&known.contact.user_id, &hint.user_id) {
-            (Some(known), Some(hinted)) => known == hinted,
-            _ => true,
-        })
-    })
+/// Whom items speak of: what is to be known of them before the items are written.
+#[derive(Default)]
+pub(super) struct Wanted {
+    users: HashSet<Pii<String>>,
+    phones: HashSet<Pii<String>>,
+    ids: HashSet<String>,
 }
 
-/// What is known after a hint: what it says, else what was known before.
-pub(super) fn overlay(before: Option<&Contact>, hint: &ContactHint) -> Contact {
-    let pick = |new: &Option<Pii<String>>, old: fn(&Contact) -> &Option<Pii<String>>| {
-        new.clone().or_else(|| before.and_then(|contact| old(contact).clone()))
-    };
-    Contact {
-        user_id: pick(&hint.user_id, |c| &c.user_id),
-        wa_id: pick(&hint.wa_id, |c| &c.wa_id),
-        name: pick(&hint.name, |c| &c.name),
-        username: pick(&hint.username, |c| &c.username),
-    }
-}
-
-/// Contacts that a writer has met, as of the log's head that it knows. Bounded: it forgets all when it is full.
-#[derive(Clone)]
-pub(super) struct ContactCache {
-    size: usize,
-    by_user: HashMap<Pii<String>, Known>,
-    by_phone: HashMap<Pii<String>, Known>,
-}
-
-const CACHE_SIZE: usize = 4096;
-
-impl Default for ContactCache {
-    fn default() -> Self {
-        Self::of(CACHE_SIZE)
-    }
-}
-
-impl ContactCache {
-    fn of(size: usize) -> Self {
-        Self { size, by_user: HashMap::new(), by_phone: HashMap::new() }
-    }
-
-    /// Takes in an entry, in the order of seq.
-    pub(super) fn fold(&mut self, entry: &LogEntry) {
-        if let (Some(id), Some(contact)) = (&entry.contact_id, &entry.contact) {
-            self.learn(&Known { id: id.clone(), contact: contact.clone() });
+impl Wanted {
+    pub(super) fn add(&mut self, item: &NewEntry) {
+        let changes = item.changes.iter().flat_map(|change| [&change.before, &change.now]);
+        for hint in item.contact.iter().chain(changes) {
+            self.users.extend(hint.user_id.clone());
+            self.phones.extend(hint.wa_id.clone());
         }
     }
 
-    pub(super) fn learn(&mut self, known: &Known) {
-        if self.by_user.len().max(self.by_phone.len()) >= self.size {
-            *self = Self::of(self.size);
-        }
-        if let Some(user) = &known.contact.user_id {
-            self.by_user.insert(user.clone(), known.clone());
-        }
-        if let Some(phone) = &known.contact.wa_id {
-            self.by_phone.insert(phone.clone(), known.clone());
-        }
+    /// Contacts that messages were with.
+    pub(super) fn contacts(ids: HashSet<String>) -> Self {
+        Self { ids, ..Self::default() }
     }
+}
 
-    /// Finds what the hint means, in memory alone.
-    pub(super) fn look_up_cached(&self, hint: &ContactHint) -> Option<Known> {
-        let by_user = hint.user_id.as_ref().and_then(|user| self.by_user.get(user)).cloned();
-        let by_phone = hint.wa_id.as_ref().and_then(|phone| self.by_phone.get(phone)).cloned();
-        choose(hint, by_user, by_phone)
-    }
-
-    /// What is known of these candidates, from memory or else from the log: of many at once by one query for all BSUIDs
-    /// and one for all phone numbers, since a batch of Meta's may be of a thousand candidates who were never seen.
-    pub(super) async fn gather(
-        &self,
-        log: &Collection<LogEntry>,
-        hints: &[&ContactHint],
-        deadline: Instant,
-    ) -> Result<Self, StoreError> {
-        // For one append alone, which must not forget whom it has asked for.
-        let mut found = Self::of(usize::MAX);
-        let (mut users, mut phones) = (HashSet::new(), HashSet::new());
-        for hint in hints {
-            for (id, known, found, missing) in [
-                (&hint.user_id, &self.by_user, &mut found.by_user, &mut users),
-                (&hint.wa_id, &self.by_phone, &mut found.by_phone, &mut phones),
-            ] {
-                match id.as_ref().map(|id| (id, known.get(id))) {
-                    Some((id, Some(known))) => drop(found.insert(id.clone(), known.clone())),
-                    Some((id, None)) => drop(missing.insert(id.clone())),
-                    None => {}
-                }
-            }
+/// What is known of these candidates, from memory or else from the log: of many at once by few queries, since a batch of
+/// Meta's may be of a thousand candidates who were never seen.
+pub(super) async fn gather(
+    cached: &People,
+    log: &Collection<LogEntry>,
+    wanted: Wanted,
+    deadline: Instant,
+) -> Result<People, StoreError> {
+    // For one append alone, which must not forget whom it has asked for.
+    let mut found = People::of(usize::MAX);
+    let Wanted { mut users, mut phones, mut ids } = wanted;
+    users.retain(|user| match cached.by_user(user) {
+        Some(known) => {
+            found.remember(&known);
+            found.user_is(user.clone(), known.id);
+            false
         }
-        found.by_user.extend(newest(log, "contact.user_id", users, deadline).await?);
-        found.by_phone.extend(newest(log, "contact.wa_id", phones, deadline).await?);
-        Ok(found)
+        None => true,
+    });
+    phones.retain(|phone| match cached.by_phone(phone) {
+        Some(known) => {
+            found.remember(&known);
+            found.phone_is(phone.clone(), known.id);
+            false
+        }
+        None => true,
+    });
+    ids.retain(|id| match cached.known(id) {
+        Some(known) => {
+            found.remember(&known);
+            found.is_now(id, &known.id);
+            false
+        }
+        None => true,
+    });
+    let users: HashMap<Pii<String>, Newest> = newest(log, "contact.user_id", users, deadline).await?;
+    let phones: HashMap<Pii<String>, Newest> = newest(log, "contact.wa_id", phones, deadline).await?;
+    ids.extend(users.values().chain(phones.values()).filter_map(|entry| entry.id.clone()));
+    // An entry that bears an id of Meta's need not be the contact's newest, nor the contact's id still be its own.
+    let merges = survivors(log, ids.clone(), deadline).await?;
+    for (merged, id) in &merges {
+        found.is_now(merged, id);
     }
+    let living = ids.into_iter().filter(|id| !merges.contains_key(id));
+    let living = living.chain(merges.values().filter(|id| !merges.contains_key(*id)).cloned()).collect();
+    let contacts: HashMap<String, Newest> = newest(log, "contact_id", living, deadline).await?;
+    for (id, contact) in contacts.into_iter().filter_map(|(id, newest)| Some((id, newest.contact?))) {
+        found.remember(&Known { id, contact });
+    }
+    // Who bears an id of Meta's is whom its newest entry names, whatever other contacts had it before.
+    for (user, id) in users.into_iter().filter_map(|(user, newest)| Some((user, newest.id?))) {
+        found.user_is(user, id);
+    }
+    for (phone, id) in phones.into_iter().filter_map(|(phone, newest)| Some((phone, newest.id?))) {
+        found.phone_is(phone, id);
+    }
+    Ok(found)
 }
 
 /// So many are asked for one by one: the usual case, and a plain read of an index.
 const FEW: usize = 8;
 
+/// The newest entry about something.
 #[derive(Deserialize)]
 struct Newest {
-    #[serde(rename = "_id")]
-    value: Pii<String>,
+    #[serde(rename = "contact_id")]
     id: Option<String>,
     contact: Option<Contact>,
 }
 
-/// The newest entry's contact for each of these values.
-async fn newest(
+#[derive(Deserialize)]
+struct Grouped<V> {
+    #[serde(rename = "_id")]
+    value: V,
+    #[serde(flatten)]
+    newest: Newest,
+}
+
+/// A value that entries are looked for by.
+trait Value: Eq + std::hash::Hash + DeserializeOwned + Send + Sync + 'static {
+    fn text(&self) -> &str;
+}
+
+impl Value for Pii<String> {
+    fn text(&self) -> &str {
+        self.expose()
+    }
+}
+
+impl Value for String {
+    fn text(&self) -> &str {
+        self
+    }
+}
+
+/// The newest entry that knows the contact, for each of these values.
+async fn newest<V: Value>(
     log: &Collection<LogEntry>,
     field: &'static str,
-    values: HashSet<Pii<String>>,
+    values: HashSet<V>,
     deadline: Instant,
-) -> Result<HashMap<Pii<String>, Known>, StoreError> {
+) -> Result<HashMap<V, Newest>, StoreError> {
     if values.is_empty() {
         return Ok(HashMap::new());
     }
-    let log = log.clone();
+    let log = log.clone_with_type::<Newest>();
     bounded(deadline, async move {
         let read = |e| StoreError::from_driver("the contacts", e);
+        // Of a candidate that was erased only the id is left, which is nobody's any more.
+        let known = doc! { "$exists": true };
         if values.len() <= FEW {
             let mut all = HashMap::new();
             for value in values {
-                let newest = log.find_one(doc! { field: value.expose() }).sort(doc! { "_id": -1 });
-                let entry = newest.projection(doc! { "raw": 0 }).await.map_err(read)?;
-                let known = entry.and_then(|entry| Some(Known { id: entry.contact_id?, contact: entry.contact? }));
-                all.extend(known.map(|known| (value, known)));
+                let newest = log.find_one(doc! { field: value.text(), "contact": &known }).sort(doc! { "_id": -1 });
+                let fields = doc! { "contact_id": 1, "contact": 1 };
+                if let Some(newest) = newest.projection(fields).await.map_err(read)? {
+                    all.insert(value, newest);
+                }
             }
             return Ok(all);
         }
-        let values: Vec<&str> = values.iter().map(|value| value.expose().as_str()).collect();
+        let values: Vec<&str> = values.iter().map(Value::text).collect();
         let path = format!("${field}");
         // Sorted as the field's own index is, so that the server can jump from value to value.
         let pipeline = [
-            doc! { "$match": { field: { "$in": values } } },
+            doc! { "$match": { field: { "$in": values }, "contact": known } },
             doc! { "$sort": { field: 1, "_id": -1 } },
             doc! { "$group": {
-                "_id": path, "id": { "$first": "$contact_id" }, "contact": { "$first": "$contact" },
+                "_id": path, "contact_id": { "$first": "$contact_id" }, "contact": { "$first": "$contact" },
             } },
         ];
-        let cursor = log.aggregate(pipeline).with_type::<Newest>().await.map_err(read)?;
-        let all: Vec<Newest> = cursor.try_collect().await.map_err(read)?;
-        Ok(all
-            .into_iter()
-            .filter_map(|newest| Some((newest.value, Known { id: newest.id?, contact: newest.contact? })))
-            .collect())
+        let cursor = log.aggregate(pipeline).with_type::<Grouped<V>>().await.map_err(read)?;
+        let all: Vec<Grouped<V>> = cursor.try_collect().await.map_err(read)?;
+        Ok(all.into_iter().map(|grouped| (grouped.value, grouped.newest)).collect())
     })
     .await
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+#[derive(Deserialize)]
+struct Merge {
+    contact_id: String,
+    merged: Vec<String>,
+}
 
-    fn text(value: &str) -> Option<Pii<String>> {
-        (!value.is_empty()).then(|| Pii(value.to_owned()))
-    }
+fn merges(log: &Collection<LogEntry>) -> Collection<Merge> {
+    log.clone_with_type()
+}
 
-    fn known(id: &str, user: &str, phone: &str) -> Option<Known> {
-        (!id.is_empty()).then(|| Known {
-            id: id.into(),
-            contact: Contact { user_id: text(user), wa_id: text(phone), ..Contact::default() },
-        })
-    }
+/// Which of these contacts were merged into others, those again, and so on: by the merged id, the one it was merged into.
+async fn survivors(
+    log: &Collection<LogEntry>,
+    ids: HashSet<String>,
+    deadline: Instant,
+) -> Result<HashMap<String, String>, StoreError> {
+    let log = merges(log);
+    bounded(deadline, async move {
+        let (mut all, mut ask) = (HashMap::new(), ids);
+        while !ask.is_empty() {
+            let values: Vec<&String> = ask.iter().collect();
+            let found =
+                log.find(doc! { "merged": { "$in": values } }).projection(doc! { "contact_id": 1, "merged": 1 });
+            let read = |e| StoreError::from_driver("the contacts", e);
+            let found: Vec<Merge> = found.await.map_err(read)?.try_collect().await.map_err(read)?;
+            let mut next = HashSet::new();
+            for Merge { contact_id, merged } in found {
+                for merged in merged.into_iter().filter(|merged| ask.contains(merged) && *merged != contact_id) {
+                    all.insert(merged, contact_id.clone());
+                }
+                next.insert(contact_id);
+            }
+            next.retain(|id| !all.contains_key(id) && !ask.contains(id));
+            ask = next;
+        }
+        Ok(all)
+    })
+    .await
+}
 
-    #[test]
-    fn bsuid_first_phone_second_never_by_force() {
-        // (hint user, hint phone), found by user, found by phone, chosen
-        let table = [
-            (("U1", ""), known("a", "U1", ""), None, "a"),
-            (("U1", "212"), known("a", "U1", ""), known("b", "", "212"), "a"),
-            (("U1", "212"), None, known("b", "", "212"), "b"),
-            (("", "212"), None, known("b", "U9", "212"), "b"),
-            // The phone number belonged to somebody with another BSUID.
-            (("U1", "212"), None, known("b", "U9", "212"), ""),
-            (("U1", "212"), None, None, ""),
-            (("", ""), None, None, ""),
-        ];
-        for ((user, phone), by_user, by_phone, want) in table {
-            let hint = ContactHint { user_id: text(user), wa_id: text(phone), ..ContactHint::default() };
-            let chosen = choose(&hint, by_user, by_phone).map(|k| k.id).unwrap_or_default();
-            assert_eq!(chosen, want, "{user} {phone}");
+/// All ids under which the log has entries of this contact, its own among them.
+pub(super) async fn all_ids(
+    log: &Collection<LogEntry>,
+    id: &str,
+    deadline: Instant,
+) -> Result<Vec<String>, StoreError> {
+    let up = survivors(log, HashSet::from([id.to_owned()]), deadline).await?;
+    let mut living = id.to_owned();
+    for _ in 0..up.len() {
+        match up.get(&living) {
+            Some(next) => living.clone_from(next),
+            None => break,
         }
     }
+    let log = merges(log);
+    bounded(deadline, async move {
+        let (mut all, mut ask) = (HashSet::from([living.clone()]), vec![living]);
+        while !ask.is_empty() {
+            let found = log.find(doc! { "contact_id": { "$in": &ask }, "merged": { "$exists": true } });
+            let read = |e| StoreError::from_driver("the contacts", e);
+            let found: Vec<Merge> = found
+                .projection(doc! { "contact_id": 1, "merged": 1 })
+                .await
+                .map_err(read)?
+                .try_collect()
+                .await
+                .map_err(read)?;
+            ask = found.into_iter().flat_map(|merge| merge.merged).filter(|id| all.insert(id.clone())).collect();
+        }
+        Ok(all.into_iter().collect())
+    })
+    .await
+}
 
-    #[test]
-    fn what_is_not_said_again_stays_known() {
-        let before = Contact { user_id: text("U1"), wa_id: text("212"), name: text("Amina"), username: None };
-        let hint = ContactHint { user_id: text("U1"), username: text("amina.b"), ..ContactHint::default() };
-        let after = overlay(Some(&before), &hint);
-        assert_eq!(after, Contact { username: text("amina.b"), ..before });
-    }
+#[derive(Deserialize)]
+struct Place {
+    #[serde(rename = "_id")]
+    seq: Seq,
+}
+
+/// Where the oldest entries of these contacts stand.
+pub(super) async fn ages(
+    log: &Collection<LogEntry>,
+    ids: HashSet<String>,
+    deadline: Instant,
+) -> Result<HashMap<String, Seq>, StoreError> {
+    let log = log.clone_with_type::<Place>();
+    bounded(deadline, async move {
+        let mut all = HashMap::new();
+        for id in ids {
+            let oldest = log.find_one(doc! { "contact_id": &id }).sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 });
+            let oldest = oldest.await.map_err(|e| StoreError::from_driver("the contacts", e))?;
+            all.insert(id, oldest.map_or(Seq::MAX, |place| place.seq));
+        }
+        Ok(all)
+    })
+    .await
 }

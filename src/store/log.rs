@@ -17,6 +17,7 @@ use crate::domain::{CompanyId, SharedClock};
 use super::appender::Appender;
 use super::bson_time;
 use super::connect::bounded;
+use super::contacts;
 use super::cursors::{self, Cursor, Start};
 use super::error::StoreError;
 use super::fences::Fences;
@@ -62,6 +63,7 @@ pub(super) async fn ensure(database: &Database) -> Result<(), StoreError> {
         partial(doc! { "meta_id": 1 }, UNIQUE, true, present("meta_id")),
         partial(doc! { "kind": 1, "_id": 1 }, "fences", false, doc! { "ours": true }),
         partial(doc! { "contact_id": 1, "_id": -1 }, "contact", false, present("contact_id")),
+        partial(doc! { "merged": 1 }, "contact_merged", false, present("merged")),
         partial(doc! { "contact.user_id": 1, "_id": -1 }, "contact_user", false, present("contact.user_id")),
         partial(doc! { "contact.wa_id": 1, "_id": -1 }, "contact_phone", false, present("contact.wa_id")),
     ];
@@ -153,7 +155,9 @@ impl Log {
             filter.insert("_id", doc! { "$lt": before });
         }
         if let Some(contact) = contact_id {
-            filter.insert("contact_id", contact);
+            // What was written while two contacts were not known to be one is this contact's too.
+            let ids = contacts::all_ids(&self.entries, contact, Instant::now() + READ_LIMIT).await?;
+            filter.insert("contact_id", doc! { "$in": ids });
         }
         let mut page = self.page(filter, -1, limit, max_bytes).await?;
         page.entries.reverse();

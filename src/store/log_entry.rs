@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{E164, PhoneNumberId, Pii};
 
 use super::bson_time;
-use super::contacts::ContactHint;
+use super::contacts::{ContactHint, IdentityChange};
 use super::fences::FenceAction;
 
 /// Position in a company's log: 1, 2, 3 ... without gaps; 0 stands before the first.
@@ -179,6 +179,8 @@ pub struct NewEntry {
     pub epoch: i64,
     /// Who it is from or to, as far as Meta says.
     pub contact: Option<ContactHint>,
+    /// What it says of people whose ids are others now.
+    pub changes: Vec<IdentityChange>,
     /// On a status: the wamid of the message it speaks of.
     pub about: Option<Pii<String>>,
     /// Refuse the status when that message isn't in this log: on a line that changed hands it may speak of the former
@@ -213,6 +215,7 @@ impl NewEntry {
             line,
             epoch,
             contact: None,
+            changes: Vec::new(),
             about: None,
             about_required: false,
             reply_to: None,

@@ -10,23 +10,23 @@ use crate::domain::Pii;
 
 use super::append_job::Job;
 use super::connect::bounded;
-use super::contacts::ContactCache;
 use super::error::StoreError;
 use super::fences::Fences;
 use super::log::Log;
 use super::log_entry::{LogEntry, Seq};
+use super::people::People;
 
 /// What a writer knows of the log, up to `head`.
 pub(super) struct View {
     pub(super) head: Seq,
     pub(super) fences: Fences,
-    pub(super) contacts: ContactCache,
+    pub(super) people: People,
 }
 
 impl View {
     pub(super) fn fold(&mut self, entry: &LogEntry) {
         self.fences.fold(entry);
-        self.contacts.fold(entry);
+        self.people.fold(entry);
         self.head = entry.seq;
     }
 }
@@ -36,7 +36,7 @@ impl View {
 pub(super) async fn open(log: &Log) -> Result<View, StoreError> {
     let head = log.head().await?;
     let fences = log.fences().await?;
-    Ok(View { head, fences, contacts: ContactCache::default() })
+    Ok(View { head, fences, people: People::default() })
 }
 
 /// Reads what was appended since, by others or by us, and settles what is there. How many entries there were.

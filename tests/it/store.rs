@@ -2,4 +2,5 @@
 
 pub mod bed;
 mod log;
+mod people;
 mod tables;

@@ -227,6 +227,19 @@ async fn what_may_not_go_to_a_company() -> Result<()> {
     .await
 }
 
+/// A line that belongs to another account than the one whose secret signed: naming it is not enough to write to its company.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_opens_its_own_account_s_lines_only() -> Result<()> {
+    let bed = Bed::start("webhook-accounts").await?;
+    let (atlas, rif) = (sold(&bed, "atlas", "1").await?, bed.company("rif", "2").await?);
+    bed.store.routes().put(&Route { waba_id: WabaId::parse("105")?, ..route("rif", "2") }, None).await?;
+    let router = Router::start(&bed.mongo).await?;
+    router.taken(&body("104", &[texts("1", &["a1"]), texts("2", &["foreign"])])).await?;
+    assert_eq!((ids(&whole(&atlas).await?), ids(&whole(&rif).await?)), (vec!["a1"], vec![]));
+    assert_eq!(quarantined(&bed).await?, ["foreign_account"]);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_company_that_cannot_be_written_holds_up_nobody() -> Result<()> {
     let bed = Bed::start("webhook-broken").await?;
