@@ -229,7 +229,13 @@ async fn stop_recording(
         return Ok(false);
     };
     let name = spec.name.clone();
-    match verify::disarm(&mut Pass { ctx, line, spec, portfolio, account, overlay }, progress).await {
+    let mut pass = Pass { ctx, line, spec, portfolio, account, overlay };
+    if awaited && verification.stopped_at.is_none() {
+        // Recorded first: whoever lets the work go on meanwhile must not listen to a number that rejects calls.
+        let now = Time(ctx.clock.now());
+        pass.save(progress, |status| status.verification.get_or_insert_default().stopped_at = Some(now)).await?;
+    }
+    match verify::disarm(&mut pass, progress).await {
         Ok(()) => Ok(true),
         // The carrier may be what is wrong with the Portfolio, which says so and asks it in its own time.
         Err(StepError::Provider(error)) => {

@@ -23,6 +23,9 @@ pub struct VerificationStatus {
     /// Until when the code that was asked for last may still be handed in; absent: none is awaited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code_expires_at: Option<Time>,
+    /// When work was stopped while a code was awaited: it is listened for no more; absent: it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Time>,
     /// When Meta accepted the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<Time>,

@@ -60,6 +60,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         verification.code_expires_at = Some(Time(expires));
         verification.known_recordings = known;
         verification.refused_recordings.clear();
+        verification.stopped_at = None;
         verification.call = Some(CallStatus { requested_at: Some(seconds(now)), ..CallStatus::default() });
         if !at_carrier {
             verification.handled_call_request = call_request;

@@ -60,8 +60,12 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         return ended(pass, Reason::CodeExpired).await;
     }
     let carrier = pass.spec.source.at_carrier();
-    // What was recorded before a suspension ended the recording is nobody's any more.
-    let listens = carrier && armed;
+    // What was recorded before work was stopped is nobody's any more.
+    let listens = carrier && armed && verification.stopped_at.is_none();
+    if armed && awaited && !listens {
+        let message = "calls to the number are rejected again, since work was stopped while a code was awaited";
+        arm::disarm(pass, &Progress::working(Step::Verify, Reason::InProgress, message)).await?;
+    }
     let mut listened = match verification.code_expires_at.as_ref().filter(|expires| listens && now < expires.0) {
         // Before anything else is asked: a code is good for minutes, and each question takes its time.
         Some(expires) => match Box::pin(listen::run(pass, &verification, expires.0)).await {

@@ -56,7 +56,8 @@ pub fn api(request: &ApiRequest, line: &str) -> Option<What> {
         return write(format!("ledger {}", claim(&body?["status"], line)?));
     }
     if request.path.ends_with("/events") && body?["regarding"]["name"] == line {
-        return write(format!("event {}", body?["reason"].as_str()?));
+        let reason = body?["reason"].as_str()?;
+        return if STAGES.contains(&reason) { None } else { write(format!("event {reason}")) };
     }
     if request.path.contains("/secrets") {
         return write(if method == "DELETE" { "PIN deleted".to_owned() } else { "PIN".to_owned() });
@@ -108,6 +109,7 @@ fn facts(status: &Value, line: &str) -> String {
         ("number", &status["phoneNumber"]),
         ("armed", &status["verification"]["armedAt"]),
         ("awaited", &status["verification"]["codeExpiresAt"]),
+        ("handed", &status["verification"]["call"]["handedIn"]["at"]),
         ("verified", &status["verification"]["verifiedAt"]),
         ("registered", &status["registration"]["registeredAt"]),
         ("failed", &status["retry"]["lastError"]),
@@ -127,7 +129,8 @@ fn facts(status: &Value, line: &str) -> String {
         facts.push("deleting".to_owned());
     }
     // Messages are stable but for times, numbers and names.
-    let message = text(&ready["message"]).replace(line, "-");
+    let message = text(&ready["message"]);
+    let message = if message.starts_with(LISTENING) { LISTENING } else { message }.replace(line, "-");
     facts.push(format!("\"{}\"", message.replace(|c: char| c.is_ascii_digit(), "#")));
     facts.join(" ")
 }
@@ -149,13 +152,18 @@ pub fn mongo(request: &MongoRequest) -> Option<What> {
     Some(What { channel: Channel::Mongo, name, write: true })
 }
 
-/// A recording is read by its id when its transcription is listed before itself, which is a matter of which list's turn it
-/// is: the lists themselves are points.
-const BY_TURN: &str = "telnyx.get_recording";
+/// What the listener reads in its own time, whatever the line does: which list comes next, and whether a recording is read
+/// by its id, is a matter of whose turn it is. Before and after each of them everything is as the line's writes left it.
+const BY_TURN: [&str; 4] =
+    ["telnyx.list_call_events", "telnyx.list_recordings", "telnyx.list_transcriptions", "telnyx.get_recording"];
+/// What a line tells of its call, stage by stage, as far as a list happened to show it.
+const STAGES: [&str; 4] = ["CallRang", "CallAnswered", "CallRecorded", "CallTranscribed"];
+/// How the message begins that tells the same.
+pub const LISTENING: &str = "Meta was asked to call";
 
 /// A call in the sandbox's journal; None: one that the sandbox made itself, or that only some runs make.
 pub fn provider(entry: &Value) -> Option<What> {
-    if entry["operation"] == BY_TURN {
+    if BY_TURN.iter().any(|name| entry["operation"] == *name) {
         return None;
     }
     let channel = match entry["provider"].as_str()? {

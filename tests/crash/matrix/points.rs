@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Channel, What};
+use super::event::{Channel, LISTENING, What};
 
 /// Which one: the nth of its name since the phase began.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +86,10 @@ fn places(run: &[What]) -> Vec<Place> {
             let nth = counts.entry(what).or_default();
             *nth += 1;
             if what.name.starts_with("ledger ") && *nth > LEDGER {
+                continue;
+            }
+            // The first is the count of the request; those after it tell stages of the call, as far as they are seen.
+            if what.name.ends_with(&format!("\"{LISTENING}\"")) && *nth > 1 {
                 continue;
             }
             let target = Nth { what: what.clone(), nth: *nth };
