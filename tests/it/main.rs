@@ -19,3 +19,4 @@ mod store;
 mod testbed;
 mod transcripts;
 mod webhook;
+mod webhook_table;
