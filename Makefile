@@ -17,8 +17,8 @@ crash: ## the controller killed at every point, alone and as leader of two, stop
 bench: ## how long fifty lines at once take on accounts with a limit, against the limit alone
 	@scripts/bench
 
-fuzz: ## looks for ten minutes for texts that break the transcript reader; TIME=60 for a minute
-	@scripts/fuzz $(or $(TIME),600)
+fuzz: ## looks for ten minutes for texts that break the transcript reader; TARGET=split or signature for the webhook, TIME=60 for a minute
+	@scripts/fuzz $(or $(TIME),600) $(TARGET)
 
 setup: ## installs what tests and the demo need, pinned, into ~/.cache/clientnumber
 	@scripts/setup
