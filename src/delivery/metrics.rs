@@ -42,6 +42,28 @@ pub struct Metrics {
     refusals: Family<ByReason, Counter>,
 }
 
+/// A share in a gauge, given back when it is dropped: a connection can end at any of its waits, and what it had added
+/// must not stay behind.
+#[must_use]
+pub struct Share {
+    gauge: Gauge,
+    by: i64,
+}
+
+impl Share {
+    /// Adds `by` until the value is dropped.
+    pub fn of(gauge: &Gauge, by: i64) -> Self {
+        gauge.inc_by(by);
+        Self { gauge: gauge.clone(), by }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.gauge.dec_by(self.by);
+    }
+}
+
 impl Metrics {
     /// Makes the metrics and registers them; the registry's prefix is empty, names are whole.
     pub fn register(registry: &mut Registry) -> Self {

@@ -4,6 +4,7 @@
 //! nothing is skipped; what was acked late or twice is dropped by the client's rule (ignore a seq that you have).
 //! Must never send an item of another company: everything comes from the tail and the database of the token's company.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::auth::Recruiter;
 use super::hub::{Admitted, Hub};
 use super::limits::{EventLimit, Verdict};
-use super::lines::LineView;
-use super::metrics::Metrics;
+use super::lines::{self, LineView};
+use super::metrics::{Metrics, Share};
 use super::page::{Next, Page};
 use super::presence::Seat;
 use super::tail::{self, Status, Tail};
@@ -73,6 +74,8 @@ pub struct Session {
     head: Seq,
     seat: Seat,
     events: Mutex<EventLimit>,
+    /// It was cut for too many events.
+    flooded: AtomicBool,
 }
 
 #[derive(Serialize)]
@@ -106,6 +109,7 @@ impl Session {
             head,
             seat,
             events: Mutex::new(events),
+            flooded: AtomicBool::new(false),
             hub,
         }
     }
@@ -115,7 +119,7 @@ impl Session {
         let now = self.hub.clock.monotonic();
         let verdict = self.events.lock().unwrap_or_else(PoisonError::into_inner).count(now);
         if verdict == Verdict::Flood {
-            self.hub.metrics.disconnect("flood");
+            self.flooded.store(true, Ordering::Relaxed);
             self.cut.cancel();
         }
         verdict
@@ -131,32 +135,32 @@ impl Session {
 
     /// Runs the connection to its end.
     pub async fn run(self: Arc<Self>, socket: SocketRef) {
-        self.hub.metrics.sockets.inc();
+        let connected = Share::of(&self.hub.metrics.sockets, 1);
         let company = self.token.borrow().company.clone();
         tracing::debug!(%company, socket = %socket.id, start = self.start.seq, head = self.head, "a recruiter came");
         let (stops, stop) = watch::channel(self.start.clone());
         let keeper = tokio::spawn(keep_cursor(self.clone(), stop));
         let end = self.serve(&socket, stops).await;
-        match end {
-            End::Closed => {
-                self.hub.metrics.disconnect("closed");
-                tracing::debug!(%company, socket = %socket.id, reason = "closed", "a recruiter went");
-            }
-            End::Goodbye(reason) => {
-                tracing::debug!(%company, socket = %socket.id, reason = reason.as_str(), "a recruiter went");
-                self.hub.metrics.disconnect(reason.as_str());
-                let _ = socket.emit("goodbye", &serde_json::json!({ "reason": reason }));
-                // A full buffer is a client that reads nothing: cut at once, below.
-                if socket.disconnect().is_ok() {
-                    tokio::time::sleep(self.hub.settings.farewell).await;
-                }
+        let reason = match end {
+            End::Goodbye(reason) => reason.as_str(),
+            End::Closed if self.flooded.load(Ordering::Relaxed) => "flood",
+            End::Closed => "closed",
+        };
+        tracing::debug!(%company, socket = %socket.id, reason, "a recruiter went");
+        // Here and nowhere else: each connection ends once.
+        self.hub.metrics.disconnect(reason);
+        if let End::Goodbye(reason) = end {
+            let _ = socket.emit("goodbye", &serde_json::json!({ "reason": reason }));
+            // A full buffer is a client that reads nothing: cut at once, below.
+            if socket.disconnect().is_ok() {
+                tokio::time::sleep(self.hub.settings.farewell).await;
             }
         }
         self.cut.cancel();
         if keeper.await.is_err() {
             tracing::error!(%company, "a device's stop is no longer written: its task panicked");
         }
-        self.hub.metrics.sockets.dec();
+        drop(connected);
     }
 
     async fn serve(&self, socket: &SocketRef, stops: watch::Sender<Cursor>) -> End {
@@ -252,11 +256,10 @@ impl Session {
                     continue;
                 }
             };
-            let behind = (*head.borrow() - at).max(0);
-            self.hub.metrics.cursor_lag.inc_by(behind);
+            let lag = Share::of(&self.hub.metrics.cursor_lag, (*head.borrow() - at).max(0));
             let began = self.hub.clock.monotonic();
             let delivered = self.deliver(socket, &page).await;
-            self.hub.metrics.cursor_lag.dec_by(behind);
+            drop(lag);
             if let Err(end) = delivered {
                 return end;
             }

@@ -3,6 +3,7 @@
 
 mod bed;
 mod chaos;
+mod counts;
 mod events;
 mod goodbyes;
 mod handshakes;
