@@ -24,6 +24,7 @@ use super::lines::{self, LineView};
 use super::metrics::{Metrics, Share};
 use super::page::{Next, Page};
 use super::presence::Seat;
+use super::settings::AGAIN;
 use super::tail::{self, Status, Tail};
 use crate::store::{CompanyDb, Cursor, Seq};
 
@@ -183,13 +184,8 @@ impl Session {
             return End::Closed;
         }
         let follow_lines = async {
-            let mut told = lines.clone();
-            while lines_changed.changed().await.is_ok() {
-                let now = self.hub.lines(&company);
-                if now != told && socket.emit("lines", &now).is_ok() {
-                    told = now;
-                }
-            }
+            let tell = |lines: &[LineView]| socket.emit("lines", lines).is_ok();
+            lines::follow(lines.clone(), lines_changed, || self.hub.lines(&company), tell).await;
             std::future::pending::<End>().await
         };
         tokio::select! {
@@ -234,11 +230,13 @@ impl Session {
         let mut head = self.tail.head();
         let mut at = self.start.seq;
         let mut caught_up = false;
+        // The tail stands where its last news was, which may be before what `welcome` named.
+        self.tail.news(self.head);
         if status.wait_for(|status| !matches!(status, Status::Opening)).await.is_err() {
             return End::Closed;
         }
         loop {
-            head.borrow_and_update();
+            let read = *head.borrow_and_update();
             let page = match self.tail.after(at) {
                 Next::Page(page) => page,
                 Next::Behind => match self.own_page(at).await {
@@ -246,11 +244,16 @@ impl Session {
                     None => continue,
                 },
                 Next::CaughtUp => {
-                    if !caught_up {
-                        caught_up = true;
-                        let _ = socket.emit("caught_up", &serde_json::json!({ "seq": at }));
+                    let due = !caught_up && read >= self.head;
+                    if due {
+                        caught_up = socket.emit("caught_up", &serde_json::json!({ "seq": at })).is_ok();
                     }
-                    if head.changed().await.is_err() {
+                    let moved = if due && !caught_up {
+                        tokio::time::timeout(AGAIN, head.changed()).await.unwrap_or(Ok(()))
+                    } else {
+                        head.changed().await
+                    };
+                    if moved.is_err() {
                         return End::Closed;
                     }
                     continue;

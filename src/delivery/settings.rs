@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::auth::TokenPolicy;
 use super::door::AllowedOrigins;
 
+/// What a client's full buffer did not take is said again after this pause.
+pub const AGAIN: Duration = Duration::from_millis(250);
+
 /// What can be set.
 #[derive(Debug, Clone)]
 pub struct Settings {

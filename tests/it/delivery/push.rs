@@ -134,6 +134,24 @@ async fn where_a_device_starts() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn caught_up_means_all_that_welcome_named() -> Result<()> {
+    let bed = Bed::start(&run_dir("delivery-caught-up")?).await?;
+    // Without news the replica would look at this company's log again in an hour.
+    let replica = bed.replica(|settings| settings.poll = std::time::Duration::from_secs(3600)).await?;
+    let auth = json!({"token": super::bed::token("atlas", "early", json!({}))?});
+    let early = Client::raw(&replica.url, auth).await?;
+    assert_eq!(early.got(0, "caught_up").await?["seq"], 0);
+
+    let atlas = bed.company("atlas", 101).await?;
+    let head = atlas.hears("before the second came").await?;
+    let late = Client::raw(&replica.url, atlas.auth("late", json!({}))?).await?;
+    assert_eq!(late.got(0, "welcome").await?["head"], head);
+    assert_eq!(late.got(0, "caught_up").await?["seq"], head);
+    assert_eq!(late.seqs(), (1..=head).collect::<Vec<_>>());
+    early.has(head).await
+}
+
 async fn bed_wait_for_stop(company: &Company, seq: i64) -> Result<i64> {
     crate::support::wait::until(crate::support::client::SOON, "the device's stop", async || {
         match company.db.cursors().get("fatima", "default").await {
