@@ -42,7 +42,7 @@ pub struct Reason {
 /// The ingest's metrics. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    /// POSTs by how they ended: ok, bad_signature, too_large, encoded, malformed, slow, shed, store_error.
+    /// POSTs by how they ended: ok, bad_signature, too_large, encoded, malformed, aborted, slow, shed, store_error.
     pub requests: Family<Outcome, Counter>,
     /// From the POST's headers to its answer.
     pub duration: Histogram,

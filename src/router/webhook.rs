@@ -1,7 +1,8 @@
 //! `GET /webhook`: Meta's challenge. `POST /webhook`: reads the body, checks it and hands it on.
 //!
 //! When several refusals apply: 413, 415, 401, 400. 200 means durable. 503, always with Retry-After, means that the
-//! store is away or the server is full, and nothing else: Meta repeats whatever is not 200 for up to seven days.
+//! store is away or the server is full, and nothing else: Meta repeats whatever is not 200 for up to seven days. A body
+//! on which the program itself fails is put away and answered with 200 too: it would fail again.
 //! Nothing of a body reaches a log or an answer.
 
 use std::sync::Arc;
@@ -22,10 +23,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
 use crate::domain::SharedClock;
+use crate::store::QuarantineReason;
 
-use super::ingest::Ingest;
-use super::metrics::Metrics;
-use super::portfolios::Portfolios;
+use super::ingest::{Ingest, StoreAway};
+use super::metrics::{Metrics, Reason};
+use super::portfolios::{Accounts, Portfolios};
 use super::signature::{self, Signature, Unsigned};
 use super::split;
 
@@ -105,6 +107,8 @@ enum End {
     Encoded,
     Unsigned,
     Malformed,
+    /// The client broke off; nobody reads the answer.
+    Aborted,
     Slow,
     Full,
     StoreAway,
@@ -118,6 +122,7 @@ impl End {
             Self::Encoded => "encoded",
             Self::Unsigned => "bad_signature",
             Self::Malformed => "malformed",
+            Self::Aborted => "aborted",
             Self::Slow => "slow",
             Self::Full => "shed",
             Self::StoreAway => "store_error",
@@ -130,7 +135,7 @@ impl End {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unsigned => StatusCode::UNAUTHORIZED,
-            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Malformed | Self::Aborted => StatusCode::BAD_REQUEST,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Full | Self::StoreAway => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -188,23 +193,37 @@ impl Shared {
             }
         };
         self.metrics.last_post.set(self.clock.now().as_second());
-        let changes = match std::str::from_utf8(&body) {
-            Ok(text) => split::split(text),
-            Err(_) => split::not_text(&body),
-        };
-        let Ok(changes) = changes else { return End::Malformed };
-        tracing::debug!(bytes = body.len(), changes = changes.len(), "a signed POST");
-        let Some(ingest) = self.ingest.clone() else { return End::StoreAway };
+        let held = Arc::new((body, memory));
         // In a task of its own: a client that goes away must not stop an append half-way. What it holds in memory counts
         // until it ends, also when it is waited for no longer.
-        let take = async move {
-            let _memory = memory;
-            ingest.take(changes, &accounts).await
-        };
-        let taken = tokio::spawn(take.in_current_span());
-        match tokio::time::timeout(WRITE_TIME, taken).await {
-            Ok(Ok(Ok(()))) => End::Taken,
+        let taken = tokio::spawn(take(self.ingest.clone(), Arc::clone(&held), accounts).in_current_span());
+        let deadline = tokio::time::Instant::now() + WRITE_TIME;
+        match tokio::time::timeout_at(deadline, taken).await {
+            Ok(Ok(end)) => end,
+            Ok(Err(error)) if error.is_panic() => {
+                tokio::time::timeout_at(deadline, self.put_away(&held.0)).await.unwrap_or(End::StoreAway)
+            }
             _ => End::StoreAway,
+        }
+    }
+
+    /// Keeps a body whole that the program failed on, since Meta's repeat would fail as well. What of it was stored before
+    /// stays stored.
+    async fn put_away(&self, body: &[u8]) -> End {
+        let Some(ingest) = &self.ingest else { return End::StoreAway };
+        let (text, reason) = (String::from_utf8_lossy(body), QuarantineReason::Malformed);
+        match ingest.quarantine().put("", &text, reason, None, (self.clock.now(), 0)).await {
+            Ok(new) => {
+                if new {
+                    self.metrics.quarantined.get_or_create(&Reason { reason: reason.as_str() }).inc();
+                }
+                tracing::error!(bytes = body.len(), "a POST that the program failed on is in quarantine");
+                End::Taken
+            }
+            Err(error) => {
+                tracing::error!(%error, "a POST that the program failed on can't be put into quarantine");
+                End::StoreAway
+            }
         }
     }
 
@@ -212,6 +231,22 @@ impl Shared {
         // Meta's wire form was only ever seen in ASCII with escapes; should that change, this is where it shows.
         let ascii = body.is_ascii();
         tracing::warn!(%reason, bytes = body.len(), ascii, "a POST without a good signature was refused");
+    }
+}
+
+/// Takes a signed body apart and writes what is in it.
+async fn take(ingest: Option<Ingest>, held: Arc<(Vec<u8>, OwnedSemaphorePermit)>, accounts: Accounts) -> End {
+    let body = &held.0;
+    let changes = match std::str::from_utf8(body) {
+        Ok(text) => split::split(text),
+        Err(_) => split::not_text(body),
+    };
+    let Ok(changes) = changes else { return End::Malformed };
+    tracing::debug!(bytes = body.len(), changes = changes.len(), "a signed POST");
+    let Some(ingest) = ingest else { return End::StoreAway };
+    match ingest.take(changes, &accounts).await {
+        Ok(()) => End::Taken,
+        Err(StoreAway) => End::StoreAway,
     }
 }
 
@@ -239,8 +274,7 @@ async fn read(body: Body, memory: &Arc<Semaphore>) -> Result<(Vec<u8>, OwnedSema
                 }
             }
             Ok(Some(Err(error))) if error.downcast_ref::<LengthLimitError>().is_some() => return Err(End::TooLarge),
-            // The client broke off; nobody reads the answer.
-            Ok(Some(Err(_))) => return Err(End::Malformed),
+            Ok(Some(Err(_))) => return Err(End::Aborted),
             Err(_) => return Err(End::Slow),
         }
     }

@@ -15,9 +15,15 @@ use crate::telemetry::Registry;
 const EMPTY: &str = r#"{"object":"whatsapp_business_account","entry":[]}"#;
 
 fn app() -> Router {
+    counted().0
+}
+
+/// The webhook and what it counts.
+fn counted() -> (Router, Metrics) {
     let portfolios = Portfolios::from_secret(&"old,new".into()).unwrap();
     let metrics = Metrics::register(&mut Registry::default());
-    Webhook::new("verify".into(), portfolios, None, metrics, Arc::new(SystemClock)).app()
+    let webhook = Webhook::new("verify".into(), portfolios, None, metrics.clone(), Arc::new(SystemClock));
+    (webhook.app(), metrics)
 }
 
 async fn get(query: &str) -> (StatusCode, String, Option<String>) {
@@ -89,4 +95,14 @@ async fn refusals_in_their_order() {
         assert_eq!(post(no_object.into(), &[(header, &signature)]).await.status(), 400, "{no_object}");
         assert_eq!(post(no_object.into(), &[(header, &good)]).await.status(), 401, "{no_object}");
     }
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_has_sent_nothing_malformed() {
+    let (app, metrics) = counted();
+    let parts = [Ok(EMPTY[..10].to_owned()), Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))];
+    let body = Body::from_stream(futures::stream::iter(parts));
+    app.oneshot(Request::post("/webhook").body(body).unwrap()).await.unwrap();
+    let count = |result| metrics.requests.get_or_create(&crate::router::metrics::Outcome { result }).get();
+    assert_eq!((count("aborted"), count("malformed")), (1, 0));
 }

@@ -4,11 +4,11 @@ use crate::store::bed::*;
 use crate::support::wait::{self, Seen, seen};
 use crate::support::{Mongo, MongoOptions, run_dir};
 use anyhow::Result;
-use clientnumber::domain::{PhoneNumberId, WabaId};
+use clientnumber::domain::{PhoneNumberId, SharedClock, WabaId};
 use clientnumber::router::portfolios::Portfolios;
 use clientnumber::router::signature::sign;
 use clientnumber::router::{self, RouteTable, Settings};
-use clientnumber::store::{CompanyDb, FenceAction, LogEntry, QuarantineKeys, Route, RouteState};
+use clientnumber::store::{CompanyDb, FenceAction, LogEntry, QuarantineKeys, Route, RouteState, Store};
 use clientnumber::telemetry::{Readiness, Registry};
 use jiff::Timestamp;
 use mongodb::bson::{Document, doc};
@@ -29,13 +29,16 @@ pub struct Router {
 
 impl Router {
     pub async fn start(mongo: &Mongo) -> Result<Self> {
+        Self::start_with(connect(mongo).await?, clock()).await
+    }
+
+    pub async fn start_with(store: Store, clock: SharedClock) -> Result<Self> {
         let folder = run_dir("portfolios")?;
         std::fs::write(
             folder.join("main.yaml"),
             "portfolio: platform/main\nwabaId: \"104\"\nappSecretFiles: [secret]\n",
         )?;
         std::fs::write(folder.join("secret"), SECRET)?;
-        let store = connect(mongo).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
@@ -46,7 +49,7 @@ impl Router {
             quarantine_keys: keys(),
             routes: RouteTable::new(Some(store.clone())),
             store: Some(store),
-            clock: clock(),
+            clock,
             on_append: Arc::new(|_, _| {}),
         };
         tokio::spawn(router::serve(settings, listener, &mut Registry::default(), &readiness, stop.clone()));

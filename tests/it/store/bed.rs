@@ -37,8 +37,12 @@ impl Bed {
 }
 
 pub async fn connect(mongo: &Mongo) -> Result<Store> {
+    connect_to(&mongo.uri()).await
+}
+
+pub async fn connect_to(uri: &str) -> Result<Store> {
     clientnumber::install_crypto_provider();
-    Ok(Store::connect(&mongo.uri().into(), StoreOptions::default()).await?)
+    Ok(Store::connect(&uri.into(), StoreOptions::default()).await?)
 }
 
 pub fn clock() -> SharedClock {
