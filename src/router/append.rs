@@ -2,17 +2,21 @@
 //!
 //! So one busy company never holds up another, and a busy company's items share their round trips. Whoever hands items
 //! in waits at most three seconds; then Meta is told to come again.
+//! Must never go on writing a log that lost the index by which repeats are recognised, however busy its writer is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Monotonic};
 
+use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::domain::{CompanyId, SharedClock};
-use crate::store::{Appender, NewEntry, Outcome, Refused, Seq, Store, StoreError};
+use crate::store::{Appender, NewEntry, Outcome, Refused, Seq, Store, StoreError, bounded};
 
 use super::metrics::Metrics;
 
@@ -24,6 +28,8 @@ const QUEUE: usize = 1024;
 const GATHER: usize = 500;
 /// A writer without work ends after this long.
 const IDLE: Duration = Duration::from_secs(600);
+/// The indexes of a log that is being written are looked at so often.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Not appended in time. Everything deterministic is an [`Outcome`] instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +56,7 @@ struct Shared {
     clock: SharedClock,
     metrics: Metrics,
     on_append: OnAppend,
+    look: Duration,
     writers: Mutex<HashMap<CompanyId, mpsc::Sender<Job>>>,
 }
 
@@ -62,7 +69,18 @@ pub struct Writers {
 impl Writers {
     /// None yet; each begins with its company's first item.
     pub fn new(store: Store, clock: SharedClock, metrics: Metrics, on_append: OnAppend) -> Self {
-        Self { shared: Arc::new(Shared { store, clock, metrics, on_append, writers: Mutex::default() }) }
+        Self::looking_every(LOOK, store, clock, metrics, on_append)
+    }
+
+    /// As [`Writers::new`], with another pause between two looks at a log's indexes.
+    pub fn looking_every(
+        look: Duration,
+        store: Store,
+        clock: SharedClock,
+        metrics: Metrics,
+        on_append: OnAppend,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { store, clock, metrics, on_append, look, writers: Mutex::default() }) }
     }
 
     /// Appends to a company's log; the company comes from a route.
@@ -96,9 +114,23 @@ impl Writers {
     }
 }
 
+/// A log that may be written.
+struct Opened {
+    appender: Appender,
+    /// Looks at its indexes beside the appends, and ends when it may be written no longer.
+    look: JoinSet<()>,
+}
+
+impl Opened {
+    /// None when something was found that speaks against writing it. Never waits.
+    fn while_fit(mut self) -> Option<Self> {
+        self.look.try_join_next().is_none().then_some(self)
+    }
+}
+
 /// A company's writer: opens its log when there is something to write, and again after a failure.
 async fn write(shared: Arc<Shared>, company: CompanyId, mut jobs: mpsc::Receiver<Job>) {
-    let mut appender: Option<Appender> = None;
+    let mut opened: Option<Opened> = None;
     loop {
         let first = match tokio::time::timeout(IDLE, jobs.recv()).await {
             Ok(Some(first)) => first,
@@ -119,35 +151,46 @@ async fn write(shared: Arc<Shared>, company: CompanyId, mut jobs: mpsc::Receiver
         }
         // Who has stopped waiting will come again with the same items.
         gathered.retain(|job| job.deadline > Instant::now() && !job.reply.is_closed());
-        if gathered.is_empty() {
-            continue;
-        }
-        if appender.is_none() {
-            match open(&shared, &company).await {
-                Ok(opened) => appender = Some(opened),
-                Err(error) => {
-                    give_up(gathered, &error);
-                    continue;
-                }
+        let mut batches = VecDeque::from([gathered]);
+        while let Some(jobs) = batches.pop_front() {
+            let Some(deadline) = jobs.iter().map(|job| job.deadline).max() else { continue };
+            let mut ready = match opened.take().and_then(Opened::while_fit) {
+                Some(ready) => ready,
+                None => match open(&shared, &company, deadline).await {
+                    Ok(ready) => ready,
+                    Err(error) => {
+                        give_up(jobs, &error);
+                        continue;
+                    }
+                },
+            };
+            match append(&shared, &company, &mut ready.appender, jobs, deadline).await {
+                Ok(()) => opened = Some(ready),
+                // Singly they tell which is at fault, and no other pays for it.
+                Err(jobs) if jobs.len() > 1 => batches.extend(jobs.into_iter().map(|job| vec![job])),
+                Err(jobs) => jobs.into_iter().for_each(refuse),
             }
-        }
-        if let Some(appender) = &mut appender {
-            append(&shared, &company, appender, gathered).await;
         }
     }
 }
 
-async fn append(shared: &Shared, company: &CompanyId, appender: &mut Appender, jobs: Vec<Job>) {
+/// Appends what these jobs hold and answers them. If the program itself fails on it (a panic) they are given back: left
+/// without an answer, whoever waits would take it for a store that is away, and Meta would come again with the same for
+/// seven days.
+async fn append(
+    shared: &Shared,
+    company: &CompanyId,
+    appender: &mut Appender,
+    jobs: Vec<Job>,
+    deadline: Instant,
+) -> Result<(), Vec<Job>> {
     let began = Monotonic::now();
     let retries = appender.retries();
-    let (mut items, mut waiting) = (Vec::new(), Vec::new());
-    let mut deadline = Instant::now();
-    for job in jobs {
-        deadline = deadline.max(job.deadline);
-        waiting.push((job.items.len(), job.reply));
-        items.extend(job.items);
-    }
-    let result = appender.append(items, deadline).await;
+    let items = jobs.iter().flat_map(|job| job.items.iter().cloned()).collect();
+    let Ok(result) = AssertUnwindSafe(appender.append(items, deadline)).catch_unwind().await else {
+        return Err(jobs);
+    };
+    let waiting = jobs.into_iter().map(|job| (job.items.len(), job.reply));
     shared.metrics.stored("append", began);
     shared.metrics.retries.inc_by(appender.retries() - retries);
     match result {
@@ -173,6 +216,13 @@ async fn append(shared: &Shared, company: &CompanyId, appender: &mut Appender, j
             }
         }
     }
+    Ok(())
+}
+
+/// Answers what the program fails on: it goes to quarantine, where a later version may do better.
+fn refuse(job: Job) {
+    let outcome = Outcome::Unwritable("the program itself fails on it".into());
+    let _ = job.reply.send(Ok(vec![outcome; job.items.len()]));
 }
 
 fn give_up(jobs: Vec<Job>, error: &StoreError) {
@@ -192,11 +242,58 @@ fn answer(error: &StoreError, count: usize) -> Result<Vec<Outcome>, NotNow> {
     }
 }
 
-async fn open(shared: &Shared, company: &CompanyId) -> Result<Appender, StoreError> {
-    let database = shared.store.companies().open(company).await?;
-    // The controller makes the record before the first route, so this is a route written by hand.
-    let database = database.ok_or(StoreError::Log(Refused::NotHeld))?;
-    let log = database.log();
-    log.check_indexes().await?;
-    Ok(log.appender(Arc::clone(&shared.clock)))
+/// Opens a company's log, if it may be written. A store that hangs is given up at the deadline: the writer must go on with
+/// those who come later.
+async fn open(shared: &Shared, company: &CompanyId, deadline: Instant) -> Result<Opened, StoreError> {
+    let (companies, id) = (shared.store.companies(), company.clone());
+    let log = bounded(deadline, async move {
+        let database = companies.open(&id).await?;
+        // The controller makes the record before the first route, so this is a route written by hand.
+        let log = database.ok_or(StoreError::Log(Refused::NotHeld))?.log();
+        log.check_indexes().await.map(|()| log)
+    })
+    .await?;
+    let appender = log.appender(Arc::clone(&shared.clock));
+    let mut look = JoinSet::new();
+    let indexes = move || {
+        let log = log.clone();
+        bounded(Instant::now() + LIMIT, async move { log.check_indexes().await })
+    };
+    look.spawn(until_unfit(shared.look, indexes).in_current_span());
+    Ok(Opened { appender, look })
+}
+
+/// Looks again and again until it is found that a log may not be written as it is. A look that fails for a passing reason
+/// says nothing.
+async fn until_unfit<F: Future<Output = Result<(), StoreError>>>(pause: Duration, look: impl Fn() -> F) {
+    loop {
+        tokio::time::sleep(pause).await;
+        match look().await {
+            Err(error) if !error.is_transient() => {
+                tracing::error!(%error, "a company's log is written no longer");
+                return;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_go_on_until_one_finds_the_log_unfit() {
+        let company = CompanyId::parse("atlas").unwrap();
+        let looks = Mutex::new(vec![
+            Err(StoreError::IndexMissing { company, index: "meta_id_unique" }),
+            Err(StoreError::TimedOut),
+            Err(StoreError::Away("no server could be selected".into())),
+            Ok(()),
+        ]);
+        let began = Instant::now();
+        until_unfit(LOOK, || std::future::ready(looks.lock().unwrap().pop().unwrap())).await;
+        assert_eq!(began.elapsed(), LOOK * 4);
+        assert!(LOOK + LIMIT < Duration::from_secs(60), "less than a minute unwatched");
+    }
 }

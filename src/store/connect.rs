@@ -142,7 +142,7 @@ impl Store {
 /// Runs a driver operation to its end in its own task and waits for it until `deadline`. An operation that is dropped
 /// half-way costs its connection; one that is left running may still have its effect, which is why the caller is told
 /// [`StoreError::TimedOut`] and must look.
-pub(super) async fn bounded<T: Send + 'static>(
+pub(crate) async fn bounded<T: Send + 'static>(
     deadline: Instant,
     operation: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {

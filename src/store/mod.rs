@@ -35,6 +35,7 @@ pub use account_events::AccountEvents;
 pub use appender::{Appender, Outcome};
 pub use companies::{Companies, Company, CompanyState};
 pub use company_db::CompanyDb;
+pub(crate) use connect::bounded;
 pub use connect::{Store, StoreOptions};
 pub use contacts::{ContactHint, IdentityChange};
 pub use cursors::{Cursor, Cursors, Start};

@@ -11,6 +11,7 @@ mod delivery;
 mod docs;
 mod documented;
 mod e2e;
+mod faults;
 mod hostile;
 mod network;
 mod provider_errors;
