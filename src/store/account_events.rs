@@ -20,7 +20,7 @@ const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 /// One change of an account field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountEvent {
-    /// Hash of what it says: Meta's repeats are one document.
+    /// Hash of what it says: Meta's repeats are one document, and nothing else is.
     #[serde(rename = "_id")]
     pub id: String,
     /// `entry[].id`: the WABA.
@@ -40,9 +40,16 @@ pub struct AccountEvent {
 impl AccountEvent {
     /// An event as it came; its id is made from its content.
     pub fn new(waba_id: &str, field: &str, time: Option<i64>, value: &str, at: Timestamp) -> Self {
-        let text = format!("{waba_id}\n{field}\n{}\n{value}", time.unwrap_or(0));
+        // As JSON: in joined texts the end of one part could pass for the beginning of the next.
+        let text = serde_json::json!([waba_id, field, time, value]).to_string();
         let id = hex::encode(&Sha256::digest(text.as_bytes())[..16]);
         Self { id, waba_id: waba_id.into(), field: field.into(), time, value: value.into(), at }
+    }
+
+    /// Does it say the same, whenever it came?
+    fn repeats(&self, other: &Self) -> bool {
+        let Self { id, waba_id, field, time, value, at: _ } = self;
+        (id, waba_id, field, time, value) == (&other.id, &other.waba_id, &other.field, &other.time, &other.value)
     }
 }
 
@@ -69,12 +76,27 @@ impl AccountEvents {
         Ok(())
     }
 
-    /// Writes an event; false if it is there already.
+    /// Writes an event; false if it is there already. An error that does not pass means that another event, or a document
+    /// of somebody's own, has its place.
     pub async fn insert(&self, event: &AccountEvent) -> Result<bool, StoreError> {
         match self.events.insert_one(event).await {
             Ok(_) => Ok(true),
-            Err(error) if is_duplicate_key(&error) => Ok(false),
+            Err(error) if is_duplicate_key(&error) => self.is_kept(event).await.map(|()| false),
             Err(error) => Err(driver(error)),
+        }
+    }
+
+    /// That a key is taken is no proof that this event has it, nor that a majority knows; and whoever is told "there
+    /// already" answers Meta with 200.
+    async fn is_kept(&self, event: &AccountEvent) -> Result<(), StoreError> {
+        match self.events.find_one(doc! { "_id": &event.id }).await.map_err(driver)? {
+            Some(known) if known.repeats(event) => Ok(()),
+            Some(_) => Err(StoreError::Refused {
+                what: "an account event",
+                code: 11000,
+                name: "another document has its id".into(),
+            }),
+            None => Err(StoreError::Away("the account events' last write is not on a majority yet".into())),
         }
     }
 
@@ -83,5 +105,28 @@ impl AccountEvents {
         let filter = doc! { "waba_id": waba_id, "at": { "$gte": bson_time::to_bson(since) } };
         let cursor = self.events.find(filter).sort(doc! { "at": 1, "_id": 1 }).limit(limit).await.map_err(driver)?;
         cursor.try_collect().await.map_err(driver)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_something_else_has_another_id() {
+        let event = |waba: &str, field: &str, time, value: &str| {
+            AccountEvent::new(waba, field, time, value, Timestamp::UNIX_EPOCH)
+        };
+        let pairs = [
+            (event("104", "a\nb", Some(1), "{}"), event("104\na", "b", Some(1), "{}")),
+            (event("104", "a", Some(1), "2\n{}"), event("104", "a\n1", Some(2), "{}")),
+            (event("104", "a", None, "{}"), event("104", "a", Some(0), "{}")),
+        ];
+        for (one, other) in pairs {
+            assert_ne!(one.id, other.id, "{one:?} {other:?}");
+            assert!(one.repeats(&one) && !one.repeats(&other));
+        }
+        let later = AccountEvent::new("104", "a", None, "{}", Timestamp::MAX);
+        assert!(later.repeats(&event("104", "a", None, "{}")), "Meta's repeat");
     }
 }

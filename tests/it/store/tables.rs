@@ -9,7 +9,7 @@ use clientnumber::store::{
     Cursor, QuarantineKeys, QuarantineReason, Revocation, Route, RouteChange, RouteState, StoreError,
 };
 use jiff::Timestamp;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{DateTime, Document, doc};
 use rand::{SeedableRng, rngs::SmallRng};
 use std::collections::BTreeSet;
 
@@ -159,6 +159,18 @@ async fn the_small_tables() -> Result<()> {
     assert!(!bed.store.account_events().insert(&event).await?);
     assert_eq!(bed.store.account_events().since("104", now(), 10).await?, [event]);
     assert!(bed.store.account_events().since("105", now(), 10).await?.is_empty());
+    // A taken key alone is no repeat: what has its place says something else, or can't be read.
+    let event = AccountEvent::new("106", "account_update", Some(7), r#"{"event":"X"}"#, now());
+    let events = bed.mongo.client().await?.database("clientnumber").collection::<Document>("account_events");
+    for other in [
+        doc! { "_id": &event.id, "waba_id": "106", "field": "account_update", "value": "{}", "at": DateTime::now() },
+        doc! { "_id": &event.id, "made": "by hand" },
+    ] {
+        events.insert_one(other).await?;
+        let refused = bed.store.account_events().insert(&event).await;
+        assert!(refused.as_ref().is_err_and(|error| !error.is_transient()), "{refused:?}");
+        events.delete_one(doc! { "_id": &event.id }).await?;
+    }
 
     let (activity, line) = (bed.store.line_activity(), PhoneNumberId::parse("1")?);
     let later = now() + jiff::SignedDuration::from_secs(60);
