@@ -25,6 +25,8 @@ use crate::store::{CompanyDb, Cursor, DeviceKey, LogNews, Revocation, Start, Sto
 
 /// Longest name of a device.
 const MAX_DEVICE: usize = 64;
+/// A recruiter with too many devices comes back no sooner than this: one must leave first.
+const CROWDED: Duration = Duration::from_secs(10);
 
 /// What a client says in the handshake.
 #[derive(serde::Deserialize)]
@@ -129,13 +131,22 @@ impl Hub {
             return Err(self.retry_later());
         }
         let recruiter = self.authenticate(&handshake.token).await?;
-        // After the token: what spares the store must not let strangers keep recruiters out.
-        if let Some(wait) = self.too_fast() {
-            return Err(Refusal::RetryLater(retry_after(wait, rand::rng().random())));
-        }
         let device = handshake.device.unwrap_or_else(|| "default".into());
         if !auth::is_name(&device, MAX_DEVICE) {
             return Err(Refusal::Unauthorized("device"));
+        }
+        let key = DeviceKey {
+            company: recruiter.company.clone(),
+            recruiter: recruiter.recruiter.clone(),
+            device: device.clone(),
+        };
+        // Before anything is asked for the whole replica: one recruiter must not use up what all share.
+        let Some(room) = self.presence.room(&key, self.settings.devices_per_recruiter) else {
+            return Err(Refusal::TooManyDevices(retry_after(CROWDED, rand::rng().random())));
+        };
+        // After the token: what spares the store must not let strangers keep recruiters out.
+        if let Some(wait) = self.too_fast() {
+            return Err(Refusal::RetryLater(retry_after(wait, rand::rng().random())));
         }
         let limit = self.settings.handshake_store_limit;
         let place = self.place(&recruiter, &device, handshake.cursor.as_deref());
@@ -148,14 +159,9 @@ impl Hub {
             }
             Err(_) => return Err(self.retry_later()),
         };
-        let key = DeviceKey {
-            company: recruiter.company.clone(),
-            recruiter: recruiter.recruiter.clone(),
-            device: device.clone(),
-        };
         let claim = tokio::time::timeout(limit, self.store.presence().claim(&key, self.clock.now())).await;
         let Ok(Ok(claim)) = claim else { return Err(self.retry_later()) };
-        let seat = self.presence.seat(claim);
+        let seat = room.seat(claim.number);
         let tail = self.tail(&recruiter.company);
         Ok(Admitted { recruiter, device, start, head, tail, seat })
     }

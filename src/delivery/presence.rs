@@ -1,4 +1,5 @@
-//! Which devices are connected to this replica, so that one which connects again replaces its older connection.
+//! Which devices are connected to this replica, so that one which connects again replaces its older connection, and so
+//! that no recruiter has more of them than one may have.
 //! Numbers decide, not the order in which news arrives: a connection is replaced by a higher number and by nothing else.
 
 use std::collections::HashMap;
@@ -6,43 +7,64 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::CompanyId;
 use crate::store::{Claim, DeviceKey};
+
+/// A recruiter of a company.
+type Person = (CompanyId, String);
+/// A recruiter's devices by their names.
+type Devices = HashMap<String, Device>;
 
 /// The devices connected here.
 #[derive(Default)]
 pub struct Local {
-    devices: Mutex<HashMap<DeviceKey, (i64, CancellationToken)>>,
+    recruiters: Mutex<HashMap<Person, Devices>>,
+}
+
+/// A device that is connected here, or about to be.
+#[derive(Default)]
+struct Device {
+    /// Connections of it, those that were replaced and have not ended yet among them.
+    connections: usize,
+    /// The newest one's number, and what tells it that it was replaced.
+    newest: Option<(i64, CancellationToken)>,
+}
+
+/// Room for one connection of a device, taken before the store is asked for anything; given up when dropped.
+pub struct Room {
+    local: Arc<Local>,
+    key: DeviceKey,
 }
 
 /// A connection's place; it is given up when dropped.
 pub struct Seat {
-    local: Arc<Local>,
-    claim: Claim,
+    room: Room,
+    number: i64,
     replaced: CancellationToken,
 }
 
+fn person(key: &DeviceKey) -> Person {
+    (key.company.clone(), key.recruiter.clone())
+}
+
 impl Local {
-    /// Seats a connection; an older one of the same device is replaced at once. A claim that is already outdated is
-    /// seated as replaced.
-    pub fn seat(self: &Arc<Self>, claim: Claim) -> Seat {
-        let replaced = CancellationToken::new();
-        let mut devices = self.lock();
-        match devices.get(&claim.key) {
-            Some((number, _)) if *number > claim.number => replaced.cancel(),
-            other => {
-                if let Some((_, older)) = other {
-                    older.cancel();
-                }
-                devices.insert(claim.key.clone(), (claim.number, replaced.clone()));
-            }
+    /// Room for a connection of this device; None when its recruiter has `most` other devices here. A device that is here
+    /// already always has room, since it takes the place of its older connection.
+    pub fn room(self: &Arc<Self>, key: &DeviceKey, most: usize) -> Option<Room> {
+        let mut recruiters = self.lock();
+        let here = recruiters.get(&person(key));
+        if here.is_some_and(|devices| devices.len() >= most && !devices.contains_key(&key.device)) {
+            return None;
         }
-        drop(devices);
-        Seat { local: self.clone(), claim, replaced }
+        recruiters.entry(person(key)).or_default().entry(key.device.clone()).or_default().connections += 1;
+        Some(Room { local: self.clone(), key: key.clone() })
     }
 
     /// A connection was claimed somewhere.
     pub fn claimed(&self, claim: &Claim) {
-        if let Some((number, replaced)) = self.lock().get(&claim.key)
+        let recruiters = self.lock();
+        let device = recruiters.get(&person(&claim.key)).and_then(|devices| devices.get(&claim.key.device));
+        if let Some(Device { newest: Some((number, replaced)), .. }) = device
             && *number < claim.number
         {
             replaced.cancel();
@@ -54,8 +76,50 @@ impl Local {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DeviceKey, (i64, CancellationToken)>> {
-        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Person, Devices>> {
+        self.recruiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room {
+    /// Seats the connection that got this number; an older one of the same device is replaced at once. A number that is
+    /// already outdated is seated as replaced.
+    pub fn seat(self, number: i64) -> Seat {
+        let replaced = CancellationToken::new();
+        self.with_device(|device| match &device.newest {
+            Some((newest, _)) if *newest > number => replaced.cancel(),
+            older => {
+                if let Some((_, older)) = older {
+                    older.cancel();
+                }
+                device.newest = Some((number, replaced.clone()));
+            }
+        });
+        Seat { room: self, number, replaced }
+    }
+
+    fn with_device(&self, change: impl FnOnce(&mut Device)) {
+        let mut recruiters = self.local.lock();
+        let devices = recruiters.get_mut(&person(&self.key));
+        if let Some(device) = devices.and_then(|devices| devices.get_mut(&self.key.device)) {
+            change(device);
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut recruiters = self.local.lock();
+        let Some(devices) = recruiters.get_mut(&person(&self.key)) else { return };
+        if let Some(device) = devices.get_mut(&self.key.device) {
+            device.connections -= 1;
+            if device.connections == 0 {
+                devices.remove(&self.key.device);
+            }
+        }
+        if devices.is_empty() {
+            recruiters.remove(&person(&self.key));
+        }
     }
 }
 
@@ -68,33 +132,38 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut devices = self.local.lock();
-        if devices.get(&self.claim.key).is_some_and(|(number, _)| *number == self.claim.number) {
-            devices.remove(&self.claim.key);
-        }
+        self.room.with_device(|device| {
+            if device.newest.as_ref().is_some_and(|(number, _)| *number == self.number) {
+                device.newest = None;
+            }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::CompanyId;
+
+    const MOST: usize = 20;
+
+    fn key(recruiter: &str, device: &str) -> DeviceKey {
+        DeviceKey { company: CompanyId::parse("atlas").unwrap(), recruiter: recruiter.into(), device: device.into() }
+    }
 
     fn claim(device: &str, number: i64) -> Claim {
-        let key = DeviceKey {
-            company: CompanyId::parse("atlas").unwrap(),
-            recruiter: "fatima".into(),
-            device: device.into(),
-        };
-        Claim { key, number }
+        Claim { key: key("fatima", device), number }
+    }
+
+    fn seat(local: &Arc<Local>, device: &str, number: i64) -> Seat {
+        local.room(&key("fatima", device), MOST).unwrap().seat(number)
     }
 
     #[test]
     fn the_higher_number_stays() {
         let local = Arc::new(Local::default());
-        let first = local.seat(claim("a", 1));
-        let other = local.seat(claim("b", 1));
-        let second = local.seat(claim("a", 2));
+        let first = seat(&local, "a", 1);
+        let other = seat(&local, "b", 1);
+        let second = seat(&local, "a", 2);
         assert!(first.replaced().is_cancelled());
         assert!(!second.replaced().is_cancelled() && !other.replaced().is_cancelled());
         drop(first);
@@ -103,8 +172,27 @@ mod tests {
         assert!(!second.replaced().is_cancelled(), "its own and older claims replace nobody");
         local.claimed(&claim("a", 3));
         assert!(second.replaced().is_cancelled());
-        assert!(local.seat(claim("a", 1)).replaced().is_cancelled(), "a late seat of an older claim");
+        assert!(seat(&local, "a", 1).replaced().is_cancelled(), "a late seat of an older claim");
         drop((second, other));
+        assert!(local.is_empty());
+    }
+
+    #[test]
+    fn a_recruiter_has_so_many_devices() {
+        let local = Arc::new(Local::default());
+        let room = |recruiter: &str, device: &str| local.room(&key(recruiter, device), 2);
+        let one = room("fatima", "a").unwrap().seat(1);
+        // On its way in counts too, or many at one moment would all find room.
+        let two = room("fatima", "b").unwrap();
+        assert!(room("fatima", "c").is_none());
+        assert!(room("omar", "c").is_some(), "a colleague has room of his own");
+        let again = room("fatima", "a").unwrap().seat(2);
+        assert!(one.replaced().is_cancelled() && !again.replaced().is_cancelled());
+        drop(again);
+        assert!(room("fatima", "c").is_none(), "the replaced connection has not ended yet");
+        drop(one);
+        let three = room("fatima", "c").unwrap();
+        drop((two, three));
         assert!(local.is_empty());
     }
 }

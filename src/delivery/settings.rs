@@ -34,6 +34,8 @@ pub struct Settings {
     pub connects_per_second: f64,
     /// Connections of this replica, admitted or not.
     pub max_connections: usize,
+    /// Devices of one recruiter on this replica: one person's broken client must not fill the server.
+    pub devices_per_recruiter: usize,
     /// A connection that has not handed in its token after this time is cut.
     pub connect_timeout: Duration,
     /// The store's part of a handshake may take so long, then `retry_later`.
@@ -57,6 +59,7 @@ impl Settings {
             events_per_second: 20.0,
             connects_per_second: 200.0,
             max_connections: 20_000,
+            devices_per_recruiter: 20,
             connect_timeout: Duration::from_secs(10),
             handshake_store_limit: Duration::from_secs(5),
             farewell: Duration::from_secs(2),

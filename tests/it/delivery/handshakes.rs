@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::bed::{Bed, token};
 use crate::support::client::Client;
-use crate::support::run_dir;
+use crate::support::{run_dir, wait};
 
 #[tokio::test]
 async fn bad_handshakes_are_refused_with_their_code() -> Result<()> {
@@ -95,6 +95,41 @@ async fn refused(clients: Vec<(&str, Client, &str)>) -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_recruiter_has_so_many_devices() -> Result<()> {
+    let bed = Bed::start(&run_dir("delivery-devices")?).await?;
+    let atlas = bed.company("atlas", 101).await?;
+    let replica = bed.replica(|settings| settings.devices_per_recruiter = 2).await?;
+    let connect = async |recruiter: &str, device: &str| {
+        Client::raw(&replica.url, atlas.auth(recruiter, json!({ "device": device }))?).await
+    };
+    let (laptop, phone) = (connect("fatima", "laptop").await?, connect("fatima", "phone").await?);
+    for device in [&laptop, &phone] {
+        device.got(0, "welcome").await?;
+    }
+    let tablet = connect("fatima", "tablet").await?;
+    let refused = tablet.after(0, "the refusal", |v| v["event"] == "connect_error").await?;
+    assert_eq!(refused["data"]["code"], "retry_later");
+    assert!(refused["data"]["retry_after_s"].as_u64().is_some_and(|s| (10..=120).contains(&s)), "{refused}");
+    assert_eq!(replica.metric("router_auth_failures_total{reason=\"too_many_devices\"} ")?, 1.0);
+
+    // Who takes a device's own place, and who is somebody else, is let in; and the tablet once another has left.
+    let again = connect("fatima", "laptop").await?;
+    again.got(0, "welcome").await?;
+    laptop.after(0, "replaced", |v| v["args"][0]["reason"] == "replaced").await?;
+    connect("omar", "tablet").await?.got(0, "welcome").await?;
+    drop(phone);
+    wait::until(Duration::from_secs(40), "the tablet to be let in", async || {
+        let tablet = connect("fatima", "tablet").await?;
+        let answers = |v: &Value| v["name"] == "welcome" || v["event"] == "connect_error";
+        match tablet.after(0, "an answer", answers).await? {
+            welcome if welcome["name"] == "welcome" => Ok(()),
+            refused => Err(anyhow::anyhow!("{refused}")),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
 async fn revoked_and_late_tokens() -> Result<()> {
     let bed = Bed::start(&run_dir("delivery-revoked")?).await?;
     let atlas = bed.company("atlas", 101).await?;
@@ -106,7 +141,7 @@ async fn revoked_and_late_tokens() -> Result<()> {
     let code = async |client: &Client| -> Result<Value> {
         Ok(client.after(0, "the refusal", |v| v["event"] == "connect_error").await?["data"].clone())
     };
-    crate::support::wait::until(Duration::from_secs(10), "the revocation to be known", async || {
+    wait::until(Duration::from_secs(10), "the revocation to be known", async || {
         let client = Client::raw(&replica.url, atlas.auth("gone", json!({}))?).await?;
         match code(&client).await?["code"].as_str() {
             Some("revoked") => Ok(()),
