@@ -102,8 +102,10 @@ export interface RecruiterOptions {
   onItems?: (items: Item[]) => void;
   onWelcome?: (welcome: Welcome) => void;
   onLines?: (lines: Line[]) => void;
-  /** `reason` is a goodbye's, a refusal's code, or the Socket.IO client's own. */
+  /** `reason` is a goodbye's, a refusal's code, `store` when yours could not be read, or the Socket.IO client's own. */
   onState?: (state: State, reason?: string) => void;
+  /** What your store refused and what your callbacks threw; the connection goes on. `console.error` when left out. */
+  onError?: (error: unknown) => void;
   /** Further options of the Socket.IO client, for example `extraHeaders` outside browsers. */
   socketOptions?: Record<string, unknown>;
 }
@@ -138,14 +140,14 @@ export class Recruiter {
     });
     this.socket.on("welcome", (welcome: Welcome) => {
       this.failures = 0;
-      this.options.onWelcome?.(welcome);
-      this.options.onLines?.(welcome.lines);
+      this.tell(() => this.options.onWelcome?.(welcome));
+      this.tell(() => this.options.onLines?.(welcome.lines));
     });
     this.socket.on("messages", (page: Page, ack: () => void) => {
       this.storing = this.storing.then(() => this.store(page, ack));
     });
     this.socket.on("caught_up", () => this.state("live"));
-    this.socket.on("lines", (lines: Line[]) => this.options.onLines?.(lines));
+    this.socket.on("lines", (lines: Line[]) => this.tell(() => this.options.onLines?.(lines)));
     this.socket.on("goodbye", ({ reason }: { reason: string }) => (this.goodbye = reason));
     this.socket.on("connect", () => {
       this.goodbye = undefined;
@@ -183,10 +185,19 @@ export class Recruiter {
       // Without a token the server says `unauthorized`, and we try again later.
     }
     await this.storing;
-    const { cursor, seq } = await this.options.store.load();
-    this.seq = seq;
+    let stored: { cursor?: string; seq: number };
+    try {
+      stored = await this.options.store.load();
+    } catch (error) {
+      // Without the cursor we would get what we have, or miss what we lack.
+      this.failed(error);
+      this.socket.disconnect();
+      if (!this.stopped) this.retry(this.backoff(), "store");
+      return;
+    }
+    this.seq = stored.seq;
     this.armReauth(token);
-    give({ token, device: this.options.device, cursor });
+    give({ token, device: this.options.device, cursor: stored.cursor });
   }
 
   private async store(page: Page, ack: () => void): Promise<void> {
@@ -197,12 +208,12 @@ export class Recruiter {
         await this.options.store.save(fresh, page.cursor, seq);
         this.seq = seq;
       }
-    } catch {
+    } catch (error) {
       // Not stored, not acked: the server sends the page again.
-      return;
+      return this.failed(error);
     }
     ack();
-    if (fresh.length > 0) this.options.onItems?.(fresh);
+    if (fresh.length > 0) this.tell(() => this.options.onItems?.(fresh));
   }
 
   private async ended(reason: string): Promise<void> {
@@ -233,7 +244,13 @@ export class Recruiter {
         return this.state("stopped", code);
       case "cursor_reset":
         await this.storing;
-        await this.options.store.clear();
+        try {
+          await this.options.store.clear();
+        } catch (error) {
+          // The old cursor is refused again, and the store cleared then.
+          this.failed(error);
+          return this.retry(this.backoff(), "store");
+        }
         this.seq = 0;
         return this.retry(0, code);
       case "retry_later":
@@ -281,7 +298,24 @@ export class Recruiter {
   }
 
   private state(state: State, reason?: string): void {
-    this.options.onState?.(state, reason);
+    this.tell(() => this.options.onState?.(state, reason));
+  }
+
+  /** Calls the page's own code. What it throws, now or later, must not keep us from storing, acking and coming back. */
+  private tell(callback: () => unknown): void {
+    try {
+      Promise.resolve(callback()).catch((error) => this.failed(error));
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  private failed(error: unknown): void {
+    try {
+      (this.options.onError ?? console.error)(error);
+    } catch {
+      // There is nobody left to tell.
+    }
   }
 }
 

@@ -7,6 +7,7 @@ mod counts;
 mod events;
 mod goodbyes;
 mod handshakes;
+mod helper;
 mod hostile;
 mod killed;
 mod polling;
