@@ -52,6 +52,12 @@ mod store {
         pub username: Option<Pii<String>>,
     }
 
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct IdentityChange {
+        pub before: ContactHint,
+        pub now: ContactHint,
+    }
+
     pub struct LineRef;
 
     pub struct NewEntry {
@@ -60,6 +66,7 @@ mod store {
         pub line: LineRef,
         pub epoch: i64,
         pub contact: Option<ContactHint>,
+        pub changes: Vec<IdentityChange>,
         pub about: Option<Pii<String>>,
         pub about_required: bool,
         pub reply_to: Option<Pii<String>>,
@@ -79,6 +86,7 @@ mod store {
                 line,
                 epoch,
                 contact: None,
+                changes: Vec::new(),
                 about: None,
                 about_required: false,
                 reply_to: None,
@@ -95,6 +103,7 @@ mod store {
 
 #[path = "../../src/router"]
 mod router {
+    mod identity;
     mod json;
     pub mod split;
 }

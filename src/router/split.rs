@@ -252,9 +252,17 @@ fn content(text: &str, budget: &Budget) -> Option<Content> {
     Some(Content::Line { phone_number_id, items, remainder })
 }
 
+/// Meta's names of fields are a few words.
+const LONGEST_FIELD: usize = 100;
+
 /// `field` and SHA-256 of the text: the id of what has none of its own.
 fn hashed(field: &str, text: &str) -> Pii<String> {
-    Pii(format!("{field} {}", hex::encode(Sha256::digest(text.as_bytes()))))
+    // Ids that are kept in an index must have an end.
+    let Some((cut, _)) = field.char_indices().nth(LONGEST_FIELD) else {
+        return Pii(format!("{field} {}", hex::encode(Sha256::digest(text.as_bytes()))));
+    };
+    let whole = Sha256::new().chain_update(field).chain_update("\n").chain_update(text).finalize();
+    Pii(format!("{} {}", &field[..cut], hex::encode(whole)))
 }
 
 /// Ids that are kept in an index must have an end.
@@ -378,11 +386,8 @@ impl<'a> Contacts<'a> {
 
     fn find(&self, user_id: Option<&String>, wa_id: Option<&String>) -> Option<&Object<'a>> {
         let user = user_id.and_then(|id| self.by_user.get(id));
-        let phone = wa_id.and_then(|id| self.by_phone.get(id));
-        let index = match (user, phone) {
-            (Some(user), Some(phone)) => user.min(phone),
-            (found, None) | (None, found) => found?,
-        };
+        // A phone number may be another person's by now: the BSUID's block goes before.
+        let index = user.or_else(|| wa_id.and_then(|id| self.by_phone.get(id)))?;
         self.blocks.get(*index)
     }
 }

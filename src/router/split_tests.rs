@@ -65,6 +65,22 @@ fn one(rest: &str) -> String {
 }
 
 #[test]
+fn the_bsuid_s_block_goes_before_the_phone_number_s() {
+    let two = r#""contacts":[{"profile":{"name":"B"},"wa_id":"2","user_id":"MA.9"},{"profile":{"name":"A"},"user_id":"MA.1"}],
+        "messages":[{"id":"w","from":"2","from_user_id":"MA.1","type":"text"}]"#;
+    assert_eq!(outline(&one(two)), ["W line 1 [message w u=MA.1 p=2 n=A type=text]"]);
+}
+
+#[test]
+fn ids_that_are_kept_have_an_end() {
+    let id = |field: &str, text: &str| hashed(field, text).0;
+    let long = "é".repeat(5_000);
+    assert!(id(&long, "x").len() < 300 && id(&long, "x") != id(&(long.clone() + "y"), "x"));
+    assert_ne!(id(&long, "x"), id(&long, "y"));
+    assert!(id("calls", "x").starts_with("calls ") && id(&"é".repeat(100), "x").starts_with(&"é".repeat(100)));
+}
+
+#[test]
 fn messages_and_statuses() {
     let table: Vec<(&str, String, Vec<&str>)> = vec![
         (

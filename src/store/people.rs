@@ -176,8 +176,9 @@ impl People {
             }
             (by_user, by_phone) => choose(hint, by_user, by_phone),
         };
-        // A status that names nobody who is known is about whom the message was with.
-        let known = known.or_else(|| about.and_then(|id| self.known(id)));
+        // A status that names nobody who is known is about whom the message was with, unless it names another person.
+        let with = || self.known(about?).filter(|known| !differ(&known.contact.user_id, &hint.user_id));
+        let known = known.or_else(with);
         met.whose = Some(match known {
             None => {
                 let known = Known { id: random_id("c"), contact: overlay(None, hint) };

@@ -206,6 +206,7 @@ fn a_status_that_names_nobody_is_about_whom_the_message_was_with() {
     let id = world.ids[2].clone();
     assert_eq!(world.meets(&item(hint("U3", "", ""), Vec::new()), Some(&id)), "C U3 212 -", "an id that is news");
     assert_eq!(world.meets(&item(hint("U1", "", ""), Vec::new()), Some(&id)), "A U1 - Amina", "one that is somebody's");
+    assert_eq!(world.meets(&item(hint("U4", "", ""), Vec::new()), Some(&id)), "D U4 - -", "another person's");
 }
 
 #[test]
@@ -215,5 +216,5 @@ fn what_is_forgotten_is_forgotten_whole() {
         people.learn(&Known { id: format!("c{n}"), contact: overlay(None, &hint(&format!("U{n}"), "", "")) });
     }
     let known = (0..5).filter(|n| people.by_user(&Pii(format!("U{n}"))).is_some()).count();
-    assert!(known >= 1 && known <= 2, "{known}");
+    assert!((1..=2).contains(&known), "{known}");
 }
