@@ -210,7 +210,7 @@ pub struct Accounts {
     policy: PolicyTime,
     wakes: Arc<Wakes>,
     by_uid: RwLock<HashMap<String, Arc<Account>>>,
-    /// Those of which Meta has refused the token.
+    /// Those that a person must settle something about: good for ending what was begun.
     refused: RwLock<HashMap<String, Arc<Account>>>,
 }
 
@@ -319,8 +319,8 @@ impl Accounts {
         }
     }
 
-    /// The same because a token of it is refused. What records can still be ended with `account`, or with the one that
-    /// lines had.
+    /// The same because a person must settle something: a token is refused, a Secret is gone. What records can still be ended
+    /// with `account`, or with the one that lines had.
     pub fn refuse(&self, portfolio: &Portfolio, account: Option<Arc<Account>>) {
         let Some(uid) = portfolio.metadata.uid.clone() else { return };
         let before = self.by_uid.write().unwrap_or_else(PoisonError::into_inner).remove(&uid);

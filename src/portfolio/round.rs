@@ -78,8 +78,9 @@ pub async fn run(portfolio: &Portfolio, ctx: &Context) -> Found {
         Err(trouble) => {
             // Lines that work keep their accounts through a provider's bad hour; not through a refused token.
             match trouble.reason {
-                Reason::CredentialsInvalid => ctx.accounts.refuse(portfolio, found.for_ending.take()),
-                _ if trouble.human => ctx.accounts.withdraw(portfolio),
+                // Another cluster's: nothing of it is touched.
+                Reason::OwnerIdInUse => ctx.accounts.withdraw(portfolio),
+                _ if trouble.human => ctx.accounts.refuse(portfolio, found.for_ending.take()),
                 _ => {}
             }
             found.trouble = Some(trouble);

@@ -4,10 +4,10 @@
 //! Each line disarms its number and deletes what was recorded by itself; this is for what no line knows of any more. Must
 //! never touch a number that a line has, a recording of one that is armed, or what another application recorded.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::accounts::Account;
 use super::lines_of;
@@ -16,7 +16,7 @@ use crate::domain::E164;
 use crate::line::plan::{Step, plan};
 use crate::portfolio::listener::HeardRecording;
 use crate::providers::ProviderError;
-use crate::providers::telnyx::{NumberUpdate, OwnedNumber};
+use crate::providers::telnyx::{NumberUpdate, OwnedNumber, Recording};
 use crate::resources::{ClientNumber, Portfolio};
 
 /// How far back: longer than anybody leaves a controller off unnoticed.
@@ -104,13 +104,21 @@ fn of_nobody<'a>(
     only_of_lines: bool,
 ) -> Vec<&'a HeardRecording> {
     let armed: HashSet<E164> = lines.iter().filter_map(|line| armed(line)).collect();
-    let number = |line: &Arc<ClientNumber>| E164::parse(line.status.as_ref()?.phone_number.as_deref()?).ok();
-    let of_lines: HashSet<E164> = lines.iter().filter_map(number).collect();
+    let since = |line: &Arc<ClientNumber>| {
+        let number = E164::parse(line.status.as_ref()?.phone_number.as_deref()?).ok()?;
+        Some((number, line.metadata.creation_timestamp.as_ref()?.0))
+    };
+    let of_lines: HashMap<E164, Timestamp> = lines.iter().filter_map(since).collect();
+    // What was recorded before there was a line is its owner's, not the controller's.
+    let of_line = |recording: &Recording| {
+        let since = recording.to.as_ref().and_then(|to| of_lines.get(to));
+        since.zip(recording.created_at).is_some_and(|(since, at)| at >= *since)
+    };
     recordings
         .iter()
         .filter(|r| r.recording.connection_id.as_deref() == Some(capture))
         .filter(|r| r.recording.to.as_ref().is_some_and(|to| !armed.contains(to)))
-        .filter(|r| !only_of_lines || r.recording.to.as_ref().is_some_and(|to| of_lines.contains(to)))
+        .filter(|r| !only_of_lines || of_line(&r.recording))
         .collect()
 }
 
@@ -123,7 +131,9 @@ mod tests {
     #[test]
     fn only_what_ours_recorded_and_nobody_awaits() {
         let recording = |id: &str, to: &str, connection: &str| HeardRecording {
-            recording: serde_json::from_value(json!({"id": id, "to": to, "connection_id": connection})).unwrap(),
+            recording: serde_json::from_value(json!({"id": id, "to": to, "connection_id": connection,
+                "created_at": if id == "from before" { "2026-11-01T08:00:00Z" } else { "2026-11-01T10:00:00Z" }}))
+            .unwrap(),
             transcriptions: Vec::new(),
             age: Duration::ZERO,
             answered: Vec::new(),
@@ -132,7 +142,7 @@ mod tests {
             Arc::new(
                 serde_json::from_value(json!({
                     "apiVersion": "clientnumber.dev/v1alpha1", "kind": "ClientNumber",
-                    "metadata": {"name": "atlas", "uid": "u1"},
+                    "metadata": {"name": "atlas", "uid": "u1", "creationTimestamp": "2026-11-01T09:00:00Z"},
                     "spec": {"companyId": "atlas", "displayName": "Atlas", "portfolioRef": {"name": "main"},
                         "number": {"acquire": {}}},
                     "status": {"observedGeneration": 1, "conditions": [], "phoneNumber": number,
@@ -143,6 +153,7 @@ mod tests {
         };
         let recordings = [
             recording("left", "+212612345678", "11"),
+            recording("from before", "+212612345678", "11"),
             recording("awaited", "+212612345679", "11"),
             recording("another application's", "+212612345678", "33"),
             recording("of nobody's number", "+212612345670", "11"),
@@ -151,7 +162,7 @@ mod tests {
         let ids = |only_of_lines: bool| -> Vec<&str> {
             of_nobody(&recordings, &lines, "11", only_of_lines).iter().map(|r| r.recording.id.as_str()).collect()
         };
-        assert_eq!(ids(false), ["left", "of nobody's number"]);
+        assert_eq!(ids(false), ["left", "from before", "of nobody's number"]);
         assert_eq!(ids(true), ["left"], "the operator's own application");
     }
 }

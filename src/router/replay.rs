@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::PhoneNumberId;
+use crate::domain::{PhoneNumberId, WabaId};
 use crate::store::StoreError;
 use crate::store::quarantine::Quarantined;
 
@@ -121,9 +121,10 @@ pub async fn replay_line(
 
 async fn replay_one(ingest: &Ingest, quarantined: Quarantined) -> Result<bool, ReplayError> {
     let Quarantined { id, entry_id, body, .. } = quarantined;
-    // The account was judged when it came; what belongs to a foreign one is not found by line.
+    // The account was judged when it came, but not whether the line is that account's: its route was not known then.
+    let accounts = WabaId::parse(entry_id.clone()).map_or(Accounts::Any, |waba| Accounts::Only([waba].into()));
     let change = split::change(&entry_id, None, body.expose());
-    let (placed, result) = ingest.place(&[change], &Accounts::Any).await;
+    let (placed, result) = ingest.place(&[change], &accounts).await;
     result?;
     match placed.first().copied().flatten() {
         None => {

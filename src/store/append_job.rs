@@ -91,6 +91,10 @@ impl Job {
         if let Some(people) = &mut self.people {
             people.fold(entry);
         }
+        // What was asked for before it was there.
+        if let Some(id) = entry.meta_id.as_ref().filter(|id| self.asked.contains(*id)) {
+            self.messages.insert(id.clone(), entry.clone());
+        }
     }
 
     /// Contacts of messages that these items speak of and that are not known yet.

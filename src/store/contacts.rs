@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use mongodb::Collection;
 use mongodb::bson::doc;
 use serde::Deserialize;
@@ -174,24 +174,31 @@ async fn newest<V: Value>(
     let log = log.clone_with_type::<Newest>();
     bounded(deadline, async move {
         let read = |e| StoreError::from_driver("the contacts", e);
-        // Of a candidate that was erased only the id is left, which is nobody's any more.
-        let known = doc! { "$exists": true };
-        if values.len() <= FEW {
-            let mut all = HashMap::new();
-            for value in values {
-                let newest = log.find_one(doc! { field: value.text(), "contact": &known }).sort(doc! { "_id": -1 });
-                let fields = doc! { "contact_id": 1, "contact": 1 };
-                if let Some(newest) = newest.projection(fields).await.map_err(read)? {
-                    all.insert(value, newest);
+        // Entries of a contact are too many to be grouped where what was erased is left out: it has the contact's id only.
+        let by_id = field == "contact_id";
+        if values.len() <= FEW || by_id {
+            let newest = |value: V| {
+                let mut filter = doc! { field: value.text() };
+                if by_id {
+                    filter.insert("contact", doc! { "$exists": true });
                 }
-            }
-            return Ok(all);
+                let log = log.clone();
+                async move {
+                    let fields = doc! { "contact_id": 1, "contact": 1 };
+                    let newest =
+                        log.find_one(filter).sort(doc! { "_id": -1 }).projection(fields).await.map_err(read)?;
+                    Ok::<_, StoreError>(newest.map(|newest| (value, newest)))
+                }
+            };
+            let found: Vec<_> =
+                stream::iter(values.into_iter().map(newest)).buffer_unordered(FEW).try_collect().await?;
+            return Ok(found.into_iter().flatten().collect());
         }
         let values: Vec<&str> = values.iter().map(Value::text).collect();
         let path = format!("${field}");
         // Sorted as the field's own index is, so that the server can jump from value to value.
         let pipeline = [
-            doc! { "$match": { field: { "$in": values }, "contact": known } },
+            doc! { "$match": { field: { "$in": values } } },
             doc! { "$sort": { field: 1, "_id": -1 } },
             doc! { "$group": {
                 "_id": path, "contact_id": { "$first": "$contact_id" }, "contact": { "$first": "$contact" },

@@ -56,6 +56,8 @@ pub(super) struct People {
 
 const SIZE: usize = 4096;
 
+const NOTHING: ContactHint = ContactHint { user_id: None, wa_id: None, name: None, username: None };
+
 impl Default for People {
     fn default() -> Self {
         Self::of(SIZE)
@@ -134,8 +136,9 @@ impl People {
         self.known(self.by_user.get(user)?)
     }
 
+    /// The contact that has this phone number now: whoever had it once may be another person than who has it by now.
     pub(super) fn by_phone(&self, phone: &Pii<String>) -> Option<Known> {
-        self.known(self.by_phone.get(phone)?)
+        self.known(self.by_phone.get(phone)?).filter(|known| known.contact.wa_id.as_ref() == Some(phone))
     }
 
     /// A contact by its id, or by one that was merged into it.
@@ -169,7 +172,9 @@ impl People {
         let known = match self.find(hint) {
             // One of them was known by the phone number alone: the same person.
             (Some(a), Some(b)) if a.id != b.id && b.contact.user_id.is_none() => {
-                let note = self.merge(a, b, hint)?;
+                // From before a change: it tells that they are one, and nothing of the ids.
+                let outdated = differ(&a.contact.user_id, &hint.user_id);
+                let note = self.merge(a, b, if outdated { &NOTHING } else { hint })?;
                 let known = note.known.clone();
                 met.add(note);
                 Some(known)

@@ -131,6 +131,11 @@ fn old_webhooks_undo_nothing() {
     assert_eq!(world.changes(("U2", ""), ("U3", "213")), "A U3 213 Amina");
     assert_eq!(world.changes(("U1", ""), ("U2", "")), "A U3 213 Amina");
     assert_eq!(world.says("U1", "211", "Amina"), "A U3 213 Amina", "a message from before");
+    assert_eq!(
+        world.says("", "211", ""),
+        "B - 211 -",
+        "whoever has her first number now, or had it: not known to be her"
+    );
     assert_eq!(world.says("U3", "", ""), "A U3 213 Amina");
 }
 
@@ -156,6 +161,13 @@ fn two_contacts_that_are_one_are_merged_and_the_older_id_stays() {
     world.says("U2", "212", "Amina");
     world.says("U1", "211", "");
     assert_eq!(world.changes(("U1", "211"), ("U2", "212")), "A U2 212 Amina | A U2 212 Amina + B");
+    // A message from before a change tells that they are one, and takes back no id.
+    let mut world = World::new();
+    world.says("U1", "", "Amina");
+    world.changes(("U1", ""), ("U2", ""));
+    world.says("", "211", "");
+    assert_eq!(world.says("U1", "211", ""), "A U2 211 Amina | A U2 211 Amina + B");
+    assert_eq!(world.says("U2", "", ""), "A U2 211 Amina");
     // Two people with a BSUID each are two, whatever number one of them has by now.
     let mut world = World::new();
     world.says("U1", "211", "");

@@ -240,6 +240,17 @@ async fn a_secret_opens_its_own_account_s_lines_only() -> Result<()> {
     router.taken(&body("104", &[texts("1", &["a1"]), texts("2", &["foreign"])])).await?;
     assert_eq!((ids(&whole(&atlas).await?), ids(&whole(&rif).await?)), (vec!["a1"], vec![]));
     assert_eq!(quarantined(&bed).await?, ["foreign_account"]);
+
+    // Nor by naming it before it has a route.
+    let sahara = bed.company("sahara", "3").await?;
+    router.taken(&body("104", &[texts("3", &["early"])])).await?;
+    bed.store.routes().put(&Route { waba_id: WabaId::parse("105")?, ..route("sahara", "3") }, None).await?;
+    wait::until(SOON, "it to be judged again", async || match quarantined(&bed).await {
+        Ok(reasons) => seen(reasons == ["foreign_account", "foreign_account"], format!("{reasons:?}")),
+        Err(error) => Seen::Never(error.to_string()),
+    })
+    .await?;
+    assert_eq!(ids(&whole(&sahara).await?), [""; 0]);
     Ok(())
 }
 

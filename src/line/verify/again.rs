@@ -89,8 +89,14 @@ pub async fn may_hand_in(pass: &Pass<'_>, last: Option<&HandedInStatus>, origin:
     if matches!(told, Try::Now(1) | Try::LookUp | Try::Refused) {
         return Ok(told);
     }
-    pass.account.forget_waba_numbers();
-    let shown = entry(pass, pass.ctx.policy.link_poll()).await?;
+    let max_age = match told {
+        Try::NoMore => pass.ctx.policy.name_poll(),
+        _ => {
+            pass.account.forget_waba_numbers();
+            pass.ctx.policy.link_poll()
+        }
+    };
+    let shown = entry(pass, max_age).await?;
     Ok(if shown.is_some_and(|number| !is_verified(&number)) { told } else { Try::LookUp })
 }
 

@@ -112,8 +112,8 @@ async fn nor_does_one_that_was_refused_before_the_start() -> Result<()> {
 /// The same for a line that is deleted meanwhile: at once, since nobody awaits the code any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_does_a_deletion_under_a_refused_token() -> Result<()> {
-    // A code lives for two minutes, which is longer than this waits.
-    let world = world_at("refused-deletion", 0.2).await?;
+    // A code lives for five minutes, which is longer than this waits.
+    let world = world_at("refused-deletion", 0.5).await?;
     let world = begun_with(world, |spec| spec["checkInterval"] = json!("24h")).await?;
     let number = recording(&world, world.line("atlas", "atlas-logistics", |_| ())).await?;
     refuse_the_token(&world).await?;
@@ -138,7 +138,8 @@ async fn nor_does_a_list_that_is_held_back() -> Result<()> {
 /// taken for the code, and the line says when the next one follows.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_stopped_is_listened_for_no_more() -> Result<()> {
-    let world = world_at("stopped-listening", 0.2).await?;
+    // The same: all of it happens while the code may still arrive.
+    let world = world_at("stopped-listening", 0.5).await?;
     let mut world = begun_with(world, |spec| spec["checkInterval"] = json!("24h")).await?;
     let number = recording(&world, world.line("atlas", "atlas-logistics", |_| ())).await?;
     patch(&world, "atlas", json!({"suspend": true})).await?;
