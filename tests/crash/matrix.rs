@@ -58,7 +58,7 @@ const REQUIRED: [(Phase, &str); 12] = [
 
 /// What is recorded between arming and disarming, by words of the status: the number is armed, the attempt counted before
 /// its call, the code accepted. Each is killed before its effect and after it, so also between the count and the call.
-const CODE_RECORDS: [&str; 3] = [" number armed \"", " armed awaited codes=1 ", " armed verified codes=1 "];
+const CODE_RECORDS: [&str; 3] = [" number armed \"", " armed awaited codes=1 ", " armed handed verified codes=1 "];
 /// Changes of the number's application, each killed at three moments: it is adopted, armed and disarmed.
 const CODE_CALLS: [(&str, usize); 4] = [
     ("telnyx.update_number", 9),
