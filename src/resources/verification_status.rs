@@ -35,12 +35,10 @@ pub struct VerificationStatus {
     /// Test calls to the number; absent: there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<RehearsalStatus>,
-    /// Recordings whose code Meta refused: the carrier's ids. They are not read again.
+    /// Codes that were handed in, each recorded before it was: those that were read since one was asked for last, and the
+    /// last one of a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refused_recordings: Vec<String>,
-    /// The code that a person handed in last, recorded before it was; absent: there was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handed_in_by_person: Option<HandedInStatus>,
+    pub handed_in: Vec<HandedInStatus>,
     /// What is known of the call that was asked for last; kept until the next one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<CallStatus>,
@@ -105,9 +103,6 @@ pub struct CallStatus {
     /// What the code was read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_from: Option<CodeSource>,
-    /// The code that was read and handed in last, recorded before it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handed_in: Option<HandedInStatus>,
     /// Meta's word for why it does not call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_called: Option<String>,
@@ -120,7 +115,7 @@ pub struct CallStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HandedInStatus {
-    /// The carrier's id of the recording that it was read from, or uid and resourceVersion of the Secret in which a person
+    /// Where it comes from: recording/<the carrier's id>, or secret/<uid>/<resourceVersion> of the Secret in which a person
     /// handed it in.
     pub source: String,
     /// When it was handed in last.

@@ -280,7 +280,6 @@ pub async fn disarm(pass: &mut Pass<'_>, progress: &Progress) -> Result<(), Step
         if let Some(verification) = status.verification.as_mut() {
             verification.armed_at = None;
             verification.known_recordings.clear();
-            verification.refused_recordings.clear();
         }
     })
     .await?;

@@ -9,7 +9,7 @@ use super::super::pass::Pass;
 use super::super::plan::{Step, plan};
 use super::super::status::Progress;
 use super::super::{Outcome, StepError, StepResult};
-use super::{arm, call, ended, person, rehearse};
+use super::{arm, call, ended, hand_in, person, rehearse};
 use crate::controller::context::Context;
 use crate::portfolio::turns::Wish;
 use crate::providers::{ErrorClass, ProviderError, Reason as Outcomes, meta};
@@ -59,7 +59,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         verification.requests = budget::with(&verification.requests, now, policy);
         verification.code_expires_at = Some(Time(expires));
         verification.known_recordings = known;
-        verification.refused_recordings.clear();
+        hand_in::forget_recordings(verification);
         verification.stopped_at = None;
         verification.call = Some(CallStatus { requested_at: Some(seconds(now)), ..CallStatus::default() });
         if !at_carrier {

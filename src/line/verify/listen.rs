@@ -13,8 +13,8 @@ use super::super::pass::Pass;
 use super::super::plan::Step;
 use super::super::status::Progress;
 use super::super::{Outcome, StepError};
-use super::again::{Origin, Try, may_hand_in};
-use super::{arm, call, hand_in, person, rehearse};
+use super::hand_in::{Origin, Try, count, last, may_hand_in, was_misread, without_refused};
+use super::{arm, call, person, rehearse};
 use crate::code::capture;
 use crate::code::transcript::{Reading, read};
 use crate::domain::{OtpCode, PhoneNumberId, PolicyTime};
@@ -79,34 +79,35 @@ pub async fn run(
     let heard = rehearse::without(pass, pass.account.listener.listen(&pass.spec.uid, ear)?);
     let new = capture::candidates(&arm::facts(&heard), &number, &verification.known_recordings);
     let mut call = call::fold(&before, &heard, &new, call_log_since(asked, policy), now);
-    let readable: Vec<&HeardRecording> = new
-        .iter()
-        .filter(|id| !verification.refused_recordings.contains(id))
+    let readable: Vec<&HeardRecording> = without_refused(&new, verification)
         .filter_map(|id| heard.recordings.iter().find(|r| r.recording.id == *id))
         .collect();
     for recording in &readable {
         match ask(pass, recording).await? {
             Read::Code(code, from) => {
                 let origin = Origin::Recording(recording.recording.id.clone());
-                let last = before.handed_in.clone();
-                match may_hand_in(pass, last.as_ref(), &origin).await? {
-                    Try::Now(times) => {
-                        call.read_at = Some(seconds(pass.ctx.clock.now()));
-                        call.read_from = Some(from);
-                        call.unread = None;
-                        call.handed_in = Some(origin.handed_in(times, now));
-                    }
+                let before = last(verification, &origin).cloned();
+                let times = match may_hand_in(pass, &origin).await? {
+                    Try::Now(times) => times,
                     Try::LookUp => return Ok(Listened::Waits(looked_up(pass))),
                     Try::NoMore | Try::Refused => {
                         call.unread = Some(UNANSWERED.to_owned());
                         continue;
                     }
-                }
+                };
+                call.read_at = Some(seconds(pass.ctx.clock.now()));
+                call.read_from = Some(from);
+                call.unread = None;
                 let progress = waiting(pass, verification, &call, expires).progress;
-                let told = pass.save_untold(&progress, |status| noted(status, call)).await?;
+                let told = pass
+                    .save_untold(&progress, |status| {
+                        noted(status, call);
+                        count(status, &origin, times, now);
+                    })
+                    .await?;
                 // Events take their time, and the code has none.
                 let told = Box::pin(told.tell(pass.ctx));
-                let handed_in = Box::pin(hand_in(pass, &meta_id, &code, origin, last));
+                let handed_in = Box::pin(super::hand_in::run(pass, &meta_id, &code, origin, before));
                 let ((), outcome) = futures::join!(told, handed_in);
                 return outcome.map(Listened::HandedIn);
             }
@@ -167,7 +168,7 @@ fn noted(status: &mut ClientNumberStatus, call: CallStatus) {
 }
 
 fn waiting(pass: &Pass<'_>, verification: &VerificationStatus, call: &CallStatus, expires: Timestamp) -> Outcome {
-    let refused = call.read_at.is_some() && !verification.refused_recordings.is_empty();
+    let refused = call.read_at.is_some() && was_misread(verification);
     let progress = if refused {
         let when = super::next_attempt(pass);
         Progress::working(Step::Verify, Reason::CodeWrong, super::refused(&pass.spec.name.name, when))

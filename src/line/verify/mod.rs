@@ -4,17 +4,16 @@
 //! and disarm: a line that records candidates' calls would be an offence. Each attempt is in status before its call, so
 //! that a restart can't reset the budget, and while a code may still arrive no second one is asked for.
 
-mod again;
 mod arm;
 mod ask;
 mod call;
 mod document;
+mod hand_in;
 mod listen;
 mod person;
 mod rehearsal;
 mod rehearse;
 
-use again::{Origin, Try};
 pub use arm::disarm;
 pub use person::{clear as clear_code, wish};
 
@@ -27,11 +26,9 @@ use super::pass::Pass;
 use super::plan::Step;
 use super::status::Progress;
 use super::{Outcome, StepError, StepResult};
-use crate::controller::handed_in::Version;
-use crate::domain::{OtpCode, PhoneNumberId};
+use crate::domain::PhoneNumberId;
 use crate::providers::meta::{CodeVerificationStatus, PhoneNumber};
-use crate::providers::{ErrorClass, Reason as Outcomes};
-use crate::resources::client_number::{CallStatus, HandedInStatus, VerificationStatus};
+use crate::resources::client_number::{CallStatus, VerificationStatus};
 use crate::resources::reasons::Reason;
 
 /// Whether Meta needs no code: it has accepted one, or the number is connected. A connected number commonly reads EXPIRED,
@@ -79,24 +76,18 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     };
     let verification = pass.status().verification.unwrap_or_default();
     // Not with every look at the recordings: a fresh WABA has 200 calls an hour for everything.
-    let read = verification.call.as_ref().and_then(|call| call.handed_in.as_ref());
-    let by_person = verification.handed_in_by_person.as_ref().filter(|last| !last.refused);
-    let looked_up = [read, by_person].into_iter().flatten().any(|last| now < last.at.0 + pass.ctx.policy.name_poll());
+    let looked_up = hand_in::is_open(&verification, now, pass.ctx.policy.name_poll());
     let max_age = if looked_up { pass.ctx.policy.link_poll() } else { pass.ctx.policy.name_poll() };
-    let found = match listened.take() {
-        None => entry(pass, max_age).await,
-        // Whoever listens can do without Meta's list, which may be held back for an hour; the code can't.
-        Some(outcome) if pass.account.waba_numbers_failed_within(pass.ctx.policy.name_poll()) => return outcome,
-        Some(outcome) => match entry(pass, max_age).await {
-            Err(error) => {
-                tracing::info!(line = %pass.spec.name, error = %error, "Meta's list can't be read while a code is listened for; it is read again by itself");
-                return outcome;
-            }
-            found => {
-                listened = Some(outcome);
-                found
-            }
-        },
+    if let Some(outcome) = listened.take_if(|_| pass.account.waba_numbers_failed_within(pass.ctx.policy.name_poll())) {
+        return without_list(pass, outcome).await;
+    }
+    let found = match entry(pass, max_age).await {
+        Err(error) if awaited => {
+            tracing::info!(line = %pass.spec.name, error = %error, "Meta's list can't be read while a code is awaited; it is read again by itself");
+            let outcome = listened.unwrap_or_else(|| Err(error));
+            return without_list(pass, outcome).await;
+        }
+        found => found,
     };
     if armed && !awaited && !matches!(found, Ok(Some(_))) {
         let message = "calls to the number are rejected again until a code can be asked for";
@@ -111,7 +102,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         return accepted(pass).await;
     }
     match person::take_code(pass).await? {
-        person::Taken::Code(code, secret) => return hand_in_person_s(pass, &entry.id, &code, secret).await,
+        person::Taken::Code(code, secret) => return hand_in::persons(pass, &entry.id, &code, secret).await,
         person::Taken::Malformed(outcome) => return Ok(outcome),
         person::Taken::Nothing => {}
     }
@@ -145,6 +136,19 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         return Ok(outcome);
     }
     Box::pin(ask::run(pass)).await
+}
+
+/// Meta's list is held back, perhaps for an hour. Whoever listens can do without it, and so can a person's code, which is
+/// good for minutes. `outcome`: what else there is.
+async fn without_list(pass: &mut Pass<'_>, outcome: StepResult) -> StepResult {
+    let Some(id) = pass.status().phone_number_id.and_then(|id| id.parse::<PhoneNumberId>().ok()) else {
+        return outcome;
+    };
+    match person::take_code(pass).await? {
+        person::Taken::Code(code, secret) => hand_in::persons(pass, &id, &code, secret).await,
+        person::Taken::Malformed(told) => Ok(told),
+        person::Taken::Nothing => outcome,
+    }
 }
 
 /// A code may still be on its way to a number that stopped recording when work on its line was stopped.
@@ -193,103 +197,6 @@ fn outcome(pass: &Pass<'_>, call: &CallStatus) -> String {
         None if !pass.spec.source.at_carrier() => "no right code was handed in while it was good".to_owned(),
         _ => call::outcome(call),
     }
-}
-
-/// Hands in what a person has put into a Secret. It stays there until Meta has answered, or was asked often enough.
-async fn hand_in_person_s(pass: &mut Pass<'_>, id: &PhoneNumberId, code: &OtpCode, secret: Version) -> StepResult {
-    let verification = pass.status().verification.unwrap_or_default();
-    let origin = Origin::Person(secret.clone());
-    let last = origin.last(&verification);
-    match again::may_hand_in(pass, last.as_ref(), &origin).await? {
-        Try::LookUp => Ok(listen::looked_up(pass)),
-        // Killed before the Secret went.
-        Try::Refused => person_was_wrong(pass, secret).await,
-        Try::NoMore => {
-            let outcome = person::unanswered(pass);
-            pass.save(&outcome.progress, |_| ()).await?;
-            person::delete(pass, &secret).await?;
-            Ok(outcome)
-        }
-        Try::Now(times) => {
-            let handed_in = origin.handed_in(times, pass.ctx.clock.now());
-            let progress = listen::looked_up(pass).progress;
-            pass.intend(&progress, |status| origin.keep(status.verification.get_or_insert_default(), Some(handed_in)))
-                .await?;
-            hand_in(pass, id, code, origin, last).await
-        }
-    }
-}
-
-/// Hands a code in, once. `last`: what was recorded of the last try before this one was.
-async fn hand_in(
-    pass: &mut Pass<'_>,
-    id: &PhoneNumberId,
-    code: &OtpCode,
-    origin: Origin,
-    last: Option<HandedInStatus>,
-) -> StepResult {
-    let result = pass.account.meta.verify_code(id, code).await;
-    pass.account.forget_waba_numbers();
-    match result {
-        Ok(()) => {
-            pass.ctx.metrics.code_request(&pass.spec.portfolio, "verified");
-            accepted(pass).await
-        }
-        Err(error) if error.is(Outcomes::AlreadyVerified) => accepted(pass).await,
-        Err(error) if error.is(Outcomes::WrongCode) || error.class == ErrorClass::Refused => {
-            pass.ctx.metrics.code_request(&pass.spec.portfolio, "wrong");
-            match origin {
-                // What was read wrong once is not read again; it stays a recording of ours, to be deleted with the others.
-                Origin::Recording(recording) => {
-                    let message = refused(&pass.spec.name.name, next_attempt(pass));
-                    let progress = Progress::working(Step::Verify, Reason::CodeWrong, message);
-                    pass.save(&progress, |status| {
-                        status.verification.get_or_insert_default().refused_recordings.push(recording);
-                    })
-                    .await?;
-                    Ok(Outcome::wait(progress, pass.ctx.policy.code_poll()))
-                }
-                Origin::Person(secret) => person_was_wrong(pass, secret).await,
-            }
-        }
-        // Perhaps it was accepted: the number is read again before anything else.
-        Err(error) if error.class == ErrorClass::Unknown => {
-            tracing::info!(line = %pass.spec.name, error = %error, "whether Meta took the code is looked up");
-            Ok(listen::looked_up(pass))
-        }
-        // Meta did not look at it: this try counts as not made.
-        Err(error) => {
-            let progress = listen::looked_up(pass).progress;
-            pass.intend(&progress, |status| origin.keep(status.verification.get_or_insert_default(), last)).await?;
-            Err(error.into())
-        }
-    }
-}
-
-/// Meta refused what a person handed in: recorded and said first, then the Secret goes; not handed in again whatever becomes
-/// of that.
-async fn person_was_wrong(pass: &mut Pass<'_>, secret: Version) -> StepResult {
-    let verification = pass.status().verification.unwrap_or_default();
-    let now = pass.ctx.clock.now();
-    let expires = verification.code_expires_at.as_ref().map(|expires| expires.0).filter(|expires| now < *expires);
-    let held = held(pass, &verification).map(|held| held.until);
-    let outcome = match (pass.spec.source.at_carrier(), expires) {
-        (true, Some(_)) => {
-            let message = refused(&pass.spec.name.name, next_attempt(pass));
-            let progress = Progress::working(Step::Verify, Reason::CodeWrong, message);
-            Outcome::wait(progress, pass.ctx.policy.code_poll())
-        }
-        (true, None) => person::came_too_late(pass, next_attempt(pass)),
-        (false, _) => person::refused(pass, expires, held),
-    };
-    pass.save(&outcome.progress, |status| {
-        if let Some(last) = status.verification.as_mut().and_then(|v| v.handed_in_by_person.as_mut()) {
-            last.refused = true;
-        }
-    })
-    .await?;
-    person::delete(pass, &secret).await?;
-    Ok(outcome)
 }
 
 /// Meta accepted: recorded first, then the number stops recording. Before it is recorded a person's code goes, which nobody

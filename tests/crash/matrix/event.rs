@@ -109,7 +109,7 @@ fn facts(status: &Value, line: &str) -> String {
         ("number", &status["phoneNumber"]),
         ("armed", &status["verification"]["armedAt"]),
         ("awaited", &status["verification"]["codeExpiresAt"]),
-        ("handed", &status["verification"]["call"]["handedIn"]["at"]),
+        ("handed", &status["verification"]["handedIn"][0]["at"]),
         ("verified", &status["verification"]["verifiedAt"]),
         ("registered", &status["registration"]["registeredAt"]),
         ("failed", &status["retry"]["lastError"]),

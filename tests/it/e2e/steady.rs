@@ -82,6 +82,16 @@ async fn objects(world: &World, template: &ClientNumber, ids: &BTreeMap<usize, S
     futures::stream::iter(ids.iter().map(one)).buffer_unordered(AT_ONCE).try_collect().await
 }
 
+/// A round that has asked nothing yet, and the one after it: held at their first calls.
+struct OneRound {
+    first: String,
+    second: String,
+    /// Where the first begins in the journal.
+    begin: u64,
+    /// The lines before it.
+    before: BTreeMap<String, Option<String>>,
+}
+
 /// A thousand lines, and a controller behind a proxy that counts.
 struct Bed {
     world: World,
@@ -212,21 +222,21 @@ impl Bed {
         self.world.sandbox.post(&format!("/numbers/{}", number(n)), change).await.map(|_| ())
     }
 
-    /// From now on one whole round, and no second one: it is held at its first call. The hold, and where the journal is.
-    async fn one_round_more(&self) -> Result<(String, u64)> {
-        let hold = json!({"operation": "telnyx.get_balance", "nth": 2, "when": "before", "action": "hold"});
-        Ok((self.world.sandbox.fault(hold).await?, self.last().await?))
+    /// Waits until the one before is over. Then one whole round, once [`OneRound::first`] is let go, and no second one.
+    async fn one_round_more(&self) -> Result<OneRound> {
+        let hold = json!({"operation": "telnyx.get_balance", "nth": 1, "when": "before", "action": "hold"});
+        let from = self.last().await?;
+        let first = self.world.sandbox.fault(hold.clone()).await?;
+        self.world.sandbox.holding(&first, LONG).await?;
+        let begin = *self.rounds(from).await?.last().context("a round is held, and none began")?;
+        let second = self.world.sandbox.fault(hold).await?;
+        Ok(OneRound { first, second, begin, before: self.versions().await? })
     }
 
-    /// Waits until lines show what is expected, without a second round; the others are as they were.
-    async fn shown_within_a_round(
-        &mut self,
-        what: &str,
-        before: &BTreeMap<String, Option<String>>,
-        (hold, after): (String, u64),
-        expected: &[(usize, &[&str])],
-    ) -> Result<()> {
+    /// Lets the round go and waits until lines show what is expected, without a second one; the others are as they were.
+    async fn shown_within_a_round(&self, what: &str, round: OneRound, expected: &[(usize, &[&str])]) -> Result<()> {
         let api = self.world.lines();
+        self.world.sandbox.release(&round.first).await?;
         for (n, wanted) in expected {
             wait::until(LONG, &format!("{what}: {} to show {wanted:?}", name(*n)), async || {
                 let shown = match api.get(&name(*n)).await {
@@ -237,19 +247,18 @@ impl Bed {
             })
             .await?;
         }
-        let rounds = self.rounds(after).await?;
-        ensure!(rounds.len() <= 2, "{what}: took more than a round: {rounds:?}");
-        self.world.sandbox.holding(&hold, LONG).await?;
-        let end = self.rounds(after).await?[1];
-        let calls: Vec<String> =
-            self.calls(rounds[0] - 1).await?.into_iter().filter(|c| c.0 < end).map(|c| c.1).collect();
+        self.world.sandbox.holding(&round.second, LONG).await?;
+        let rounds = self.rounds(round.begin).await?;
+        ensure!(rounds.len() == 1, "{what}: took more than a round: {rounds:?}");
+        let asked = self.calls(round.begin - 1).await?.into_iter().filter(|(n, _)| *n < rounds[0]);
+        let calls: Vec<String> = asked.map(|(_, operation)| operation).collect();
         let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
         println!("{what}: shown by one round of {} calls {:?}", calls.len(), counted(&calls));
         ensure!(calls.len() <= CALLS, "{what}: {} calls in one round: {calls:?}", calls.len());
-        let touched: Vec<String> = changed(before, &self.versions().await?);
+        let touched: Vec<String> = changed(&round.before, &self.versions().await?);
         let all: Vec<String> = expected.iter().map(|(n, _)| name(*n)).collect();
         ensure!(touched == all, "{what}: written were {touched:?}");
-        self.world.sandbox.release(&hold).await
+        self.world.sandbox.release(&round.second).await
     }
 }
 
@@ -288,7 +297,7 @@ async fn a_thousand_lines_in_steady_state() -> Result<()> {
     bed.quiet_round("nothing happens").await?;
     println!("after {:?}", begun.elapsed());
 
-    let (before, hold) = (bed.versions().await?, bed.one_round_more().await?);
+    let round = bed.one_round_more().await?;
     let elsewhere = json!({"meta": {"override_callback_uri": "https://other.example/hook?token=not-to-be-shown"}});
     bed.change(101, json!({"meta": {"verified_name": "Casino Royal"}})).await?;
     bed.change(202, json!({"meta": {"quality_rating": "RED"}})).await?;
@@ -304,7 +313,7 @@ async fn a_thousand_lines_in_steady_state() -> Result<()> {
         (505, &["Ready=False/NumberLost", "NumberAcquired=False/NumberLost"]),
         (606, &["Ready=True/Ready", "Degraded=True/NumberUntagged"]),
     ];
-    bed.shown_within_a_round("six numbers changed by hand", &before, hold, drifted).await?;
+    bed.shown_within_a_round("six numbers changed by hand", round, drifted).await?;
     told(&bed, &[(101, "NameDiffers"), (202, "QualityLow"), (303, "WebhookOverridden"), (404, "LineNotConnected")])
         .await?;
     told(&bed, &[(505, "NumberLost"), (606, "NumberUntagged")]).await?;
@@ -331,7 +340,7 @@ async fn a_thousand_lines_in_steady_state() -> Result<()> {
     );
     println!("after {:?}", begun.elapsed());
 
-    let (before, hold) = (bed.versions().await?, bed.one_round_more().await?);
+    let round = bed.one_round_more().await?;
     bed.change(101, json!({"meta": {"verified_name": format!("{} by Recruto", company(101))}})).await?;
     bed.change(202, json!({"meta": {"quality_rating": "GREEN"}})).await?;
     bed.change(303, json!({"meta": {"override_callback_uri": ""}})).await?;
@@ -341,7 +350,7 @@ async fn a_thousand_lines_in_steady_state() -> Result<()> {
     let well: &[&str] =
         &["Ready=True/Ready", "NumberAcquired=True/Acquired", "DisplayNameApproved=True/NameApproved", "Degraded=-"];
     let undone = [101, 202, 303, 505, 606].map(|n| (n, well));
-    bed.shown_within_a_round("five changes undone", &before, hold, &undone).await?;
+    bed.shown_within_a_round("five changes undone", round, &undone).await?;
     println!("after {:?}", begun.elapsed());
 
     // A restart asks hardly more, and writes no line.
