@@ -1,7 +1,11 @@
 //! Brings quarantined changes to their company once the line's route and log are there, within fifteen seconds and by
 //! itself. Whatever was stored before is recognised there as a repeat, so all replicas may do this at once.
+//!
+//! What a log does not take although its route is there is tried ever more seldom, so that it is neither written nor
+//! failed on for ever at full speed; a changed route is news for all.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +23,27 @@ use super::split;
 const LOOK: Duration = Duration::from_secs(5);
 /// Changes of one line in one look.
 const BATCH: i64 = 200;
+/// The longest pause of a line whose changes don't go.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Lines whose changes don't go, when they are tried again, and the pause after that.
+#[derive(Debug, Default)]
+struct Stuck(HashMap<PhoneNumberId, (Instant, Duration)>);
+
+impl Stuck {
+    fn is_due(&self, line: &PhoneNumberId, now: Instant) -> bool {
+        self.0.get(line).is_none_or(|(at, _)| *at <= now)
+    }
+
+    fn tried(&mut self, line: &PhoneNumberId, went: bool, now: Instant) {
+        if went {
+            self.0.remove(line);
+            return;
+        }
+        let pause = self.0.get(line).map_or(LOOK, |(_, pause)| *pause);
+        self.0.insert(line.clone(), (now + pause, (pause * 2).min(PAUSE)));
+    }
+}
 
 /// What a replay did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +68,7 @@ pub enum ReplayError {
 /// Looks every five seconds until `stop`, and at once when a route changes.
 pub async fn run(ingest: Ingest, metrics: Metrics, stop: CancellationToken) {
     let mut changed = ingest.routes().subscribe();
+    let mut stuck = Stuck::default();
     loop {
         let jitter = Duration::from_millis(rand::rng().random_range(0..1000));
         tokio::select! {
@@ -52,6 +78,7 @@ pub async fn run(ingest: Ingest, metrics: Metrics, stop: CancellationToken) {
                 if news.is_err() {
                     return;
                 }
+                stuck = Stuck::default();
                 // The other replicas wake by the same news.
                 tokio::time::sleep(jitter).await;
             }
@@ -62,7 +89,7 @@ pub async fn run(ingest: Ingest, metrics: Metrics, stop: CancellationToken) {
         let looked = tokio::select! {
             // What was cut half-way is recognised as a repeat by the next look.
             () = stop.cancelled() => return,
-            looked = look(&ingest, &metrics) => looked,
+            looked = look(&ingest, &metrics, &mut stuck) => looked,
         };
         if let Err(error) = looked {
             tracing::warn!(%error, "quarantined changes could not be looked at");
@@ -70,13 +97,16 @@ pub async fn run(ingest: Ingest, metrics: Metrics, stop: CancellationToken) {
     }
 }
 
-async fn look(ingest: &Ingest, metrics: &Metrics) -> Result<(), ReplayError> {
+async fn look(ingest: &Ingest, metrics: &Metrics, stuck: &mut Stuck) -> Result<(), ReplayError> {
     let count = ingest.quarantine().count().await?;
     metrics.quarantine.set(i64::try_from(count).unwrap_or(i64::MAX));
     if count == 0 {
         return Ok(());
     }
     for line in ingest.quarantine().waiting_lines().await? {
+        if !stuck.is_due(&line, Instant::now()) {
+            continue;
+        }
         let routed = matches!(ingest.routes().find(&line).await, Ok(Some(route)) if route.state.accepts());
         if routed {
             let done = match replay_line(ingest, metrics, &line, false).await {
@@ -87,6 +117,7 @@ async fn look(ingest: &Ingest, metrics: &Metrics) -> Result<(), ReplayError> {
                     continue;
                 }
             };
+            stuck.tried(&line, done.stored > 0 || done.kept == 0, Instant::now());
             if done.stored > 0 {
                 tracing::info!(
                     line = line.as_str(),
@@ -122,7 +153,8 @@ pub async fn replay_line(
 async fn replay_one(ingest: &Ingest, quarantined: Quarantined) -> Result<bool, ReplayError> {
     let Quarantined { id, entry_id, body, .. } = quarantined;
     // The account was judged when it came, but not whether the line is that account's: its route was not known then.
-    let accounts = WabaId::parse(entry_id.clone()).map_or(Accounts::Any, |waba| Accounts::Only([waba].into()));
+    // What is no account's id is no account's line.
+    let accounts = Accounts::Only(WabaId::parse(entry_id.clone()).into_iter().collect());
     let change = split::change(&entry_id, None, body.expose());
     let (placed, result) = ingest.place(&[change], &accounts).await;
     result?;
@@ -137,5 +169,28 @@ async fn replay_one(ingest: &Ingest, quarantined: Quarantined) -> Result<bool, R
             }
             Ok(false)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_go_is_tried_ever_more_seldom() {
+        let (line, other) = (PhoneNumberId::parse("1").unwrap(), PhoneNumberId::parse("2").unwrap());
+        let (mut stuck, mut now) = (Stuck::default(), Instant::now());
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            assert!(stuck.is_due(&line, now));
+            stuck.tried(&line, false, now);
+            let (at, _) = stuck.0[&line];
+            assert!(!stuck.is_due(&line, at - Duration::from_millis(1)) && stuck.is_due(&other, now));
+            pauses.push((at - now).as_secs());
+            now = at;
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 60, 60, 60, 60, 60]);
+        stuck.tried(&line, true, now);
+        assert!(stuck.is_due(&line, now));
     }
 }

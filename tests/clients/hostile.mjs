@@ -14,7 +14,9 @@ socket.on("close", (code) => say("closed", { code }));
 const attack = () => {
   for (const frame of given.frames) socket.send(text(frame));
   for (const bytes of given.binary ?? []) socket.send(Buffer.from(bytes, "hex"));
-  setTimeout(() => say("survived", {}), given.wait ?? 1500);
+  // Frames are read in their order: who answers this one has got over the others.
+  if (given.wait === undefined) socket.send('429090["history",{}]');
+  else setTimeout(() => say("survived", {}), given.wait);
 };
 socket.on("message", (data, binary) => {
   const got = data.toString();
@@ -22,6 +24,7 @@ socket.on("message", (data, binary) => {
   if (got.startsWith("0")) given.auth ? socket.send("40" + JSON.stringify(given.auth)) : attack();
   else if (got === "2") socket.send("3");
   else {
+    if (got.startsWith("439090[")) return say("survived", {});
     say("frame", { got: got.slice(0, 200) });
     if (got.startsWith("40") && given.auth) attack();
   }

@@ -15,3 +15,8 @@ mod report;
 mod second_writer;
 mod seeds;
 mod storm;
+
+/// All series completely: `make crash`. Otherwise the points that decide, and two seeds of many.
+fn everything() -> bool {
+    std::env::var_os("CRASH").is_some_and(|value| value == "all")
+}

@@ -31,8 +31,7 @@ const HEAD: &str = "| away | for | struck after | lines on their way | all went 
 
 /// How long it is away: 10 s, a minute in the long run.
 fn away() -> Duration {
-    let all = std::env::var("CRASH").is_ok_and(|which| which == "all");
-    Duration::from_secs(if all { 60 } else { 10 })
+    Duration::from_secs(if crate::everything() { 60 } else { 10 })
 }
 
 /// What goes away.

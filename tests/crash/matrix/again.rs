@@ -153,12 +153,12 @@ async fn take(
                 if tries < TRIES {
                     work.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, point, tries + 1));
                 } else {
-                    note(number, failed(Phase::Onboarding, &point, "never reached"));
+                    note(number, failed(Phase::Onboarding, Some(&point), "never reached"));
                 }
                 ground.learn(&mut line).await?;
             }
             Err(error) => {
-                note(number, failed(Phase::Onboarding, &point, &format!("{error:#}")));
+                note(number, failed(Phase::Onboarding, Some(&point), &format!("{error:#}")));
                 ground = begun(&name).await?;
             }
         }

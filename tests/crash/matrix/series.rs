@@ -19,6 +19,8 @@ use super::verdict::{End, faults, shape};
 
 /// How often a point is sought.
 const TRIES: usize = 3;
+/// The place of what no plan names.
+const UNPLANNED: usize = usize::MAX;
 
 /// What happens at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,12 +279,12 @@ async fn take(name: String, how: How, work: Arc<Mutex<Work>>, whole: &BTreeSet<S
                 if tries < TRIES {
                     lock().up.push_back((number, point, tries + 1));
                 } else {
-                    lock().rows.push((number, failed(Phase::Onboarding, &point, "never reached")));
+                    lock().rows.push((number, failed(Phase::Onboarding, Some(&point), "never reached")));
                 }
                 ground.learn(&mut line).await.is_ok()
             }
             (Some((number, point, _)), Err(error)) => {
-                lock().rows.push((number, failed(Phase::Onboarding, &point, &format!("{error:#}"))));
+                lock().rows.push((number, failed(Phase::Onboarding, Some(&point), &format!("{error:#}"))));
                 false
             }
             (Some((number, ..)), Ok(Outcome::Row(row))) => {
@@ -290,11 +292,20 @@ async fn take(name: String, how: How, work: Arc<Mutex<Work>>, whole: &BTreeSet<S
                 lock().rows.push((number, row));
                 true
             }
-            (None, came_up) => came_up.is_ok(),
+            (None, came_up) => undisturbed(Phase::Onboarding, came_up).is_none_or(|row| {
+                lock().rows.push((UNPLANNED, row));
+                false
+            }),
         };
         if !usable {
-            if let Some(down) = down {
-                lock().down.push_front(down);
+            match down {
+                Some((number, way, point, tries)) if tries < TRIES => {
+                    lock().down.push_front((number, way, point, tries + 1));
+                }
+                Some((number, way, point, _)) => {
+                    lock().rows.push((number, failed(way, Some(&point), "no line came up for it")));
+                }
+                None => {}
             }
             ground = Ground::start(&name, how.staff(), &[]).await?;
             continue;
@@ -306,29 +317,46 @@ async fn take(name: String, how: How, work: Arc<Mutex<Work>>, whole: &BTreeSet<S
                 if tries < TRIES {
                     lock().down.push_back((number, way, point, tries + 1));
                 } else {
-                    lock().rows.push((number, failed(way, &point, "never reached")));
+                    lock().rows.push((number, failed(way, Some(&point), "never reached")));
                 }
             }
             (Some((number, way, point, _)), Err(error)) => {
-                lock().rows.push((number, failed(way, &point, &format!("{error:#}"))));
+                lock().rows.push((number, failed(way, Some(&point), &format!("{error:#}"))));
                 ground = Ground::start(&name, how.staff(), &[]).await?;
             }
             (Some((number, ..)), Ok(Outcome::Row(row))) => {
                 row.say();
                 lock().rows.push((number, row));
             }
-            (None, Ok(_)) => {}
-            (None, Err(_)) => ground = Ground::start(&name, how.staff(), &[]).await?,
+            (None, went_down) => {
+                if let Some(row) = undisturbed(way, went_down) {
+                    lock().rows.push((UNPLANNED, row));
+                    ground = Ground::start(&name, how.staff(), &[]).await?;
+                }
+            }
         }
     }
 }
 
-/// A row for a point that came to no end.
-pub fn failed(phase: Phase, point: &Point, why: &str) -> Row {
+/// What is wrong with a phase in which nothing was killed: what a kill before it left behind.
+fn undisturbed(phase: Phase, came_to: Result<Outcome>) -> Option<Row> {
+    match came_to {
+        Ok(Outcome::Row(row)) if row.wrong.is_empty() => None,
+        Ok(Outcome::Row(row)) => {
+            row.say();
+            Some(row)
+        }
+        Ok(Outcome::Missed) => Some(failed(phase, None, "nothing was to be met, and was missed")),
+        Err(error) => Some(failed(phase, None, &format!("{error:#}"))),
+    }
+}
+
+/// A row for a point that came to no end; None: for what was not killed.
+pub fn failed(phase: Phase, point: Option<&Point>, why: &str) -> Row {
     let row = Row {
         phase: phase.text(),
-        point: point.label.clone(),
-        moment: point.moment.text(),
+        point: point.map_or("none", |point| &point.label).to_owned(),
+        moment: point.map_or("-", |point| point.moment.text()),
         wrong: vec![why.to_owned()],
         purchases: 0,
         codes: 0,
