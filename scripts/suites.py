@@ -41,13 +41,6 @@ def count_cargo(output, code):
     return tuple(sum(int(one[i]) for one in found) for i in range(3))
 
 
-def count_node(output, code):
-    def number(word):
-        return sum(int(n) for n in re.findall(rf"^# {word} (\d+)$", output, re.M))
-
-    return number("pass"), number("fail") + number("cancelled"), number("skipped") + number("todo")
-
-
 def count_unittest(output, code):
     ran = re.findall(r"^Ran (\d+) tests? in ", output, re.M)
     ended = re.findall(r"^(?:OK|FAILED)(?: \((.*)\))?$", output, re.M)
@@ -82,9 +75,6 @@ def suites():
         "empty": "sdk-*.jsonl",
     }
     yield "contract", {"run": [python, "tests/contract/check.py"], "count": count_unittest}
-    node = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "clients").glob("*.test.mjs"))
-    if node:
-        yield "clients", {"run": ["node", "--test", "--test-reporter=tap", *node], "count": count_node}
 
 
 def run(command, log, limit):
