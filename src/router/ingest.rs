@@ -19,7 +19,7 @@ use crate::store::{
 use super::append::{OnAppend, Writers};
 use super::metrics::{Metrics, Reason};
 use super::portfolios::Accounts;
-use super::routes::RouteTable;
+use super::routes::{Looked, RouteTable};
 use super::split::{Change, Content, Item};
 
 /// Why a POST can't be taken now. These, and a full server, are all that 503 ever means.
@@ -197,15 +197,16 @@ impl Ingest {
     async fn look_up(&self, line: &PhoneNumberId) -> Result<Result<Arc<Route>, QuarantineReason>, StoreAway> {
         let found = self.shared.routes.find(line).await;
         self.shared.metrics.lookup(match &found {
-            Ok(Some(_)) => "hit",
-            Ok(None) => "unknown",
+            Ok(Looked { route: Some(_), asked: false }) => "hit",
+            Ok(Looked { route: Some(_), asked: true }) => "miss",
+            Ok(Looked { route: None, .. }) => "unknown",
             Err(_) => "stale",
         });
         match found {
             Err(_) => Err(StoreAway),
-            Ok(None) => Ok(Err(QuarantineReason::UnknownNumber)),
-            Ok(Some(route)) if !route.state.accepts() => Ok(Err(QuarantineReason::Disabled)),
-            Ok(Some(route)) => Ok(Ok(route)),
+            Ok(Looked { route: None, .. }) => Ok(Err(QuarantineReason::UnknownNumber)),
+            Ok(Looked { route: Some(route), .. }) if !route.state.accepts() => Ok(Err(QuarantineReason::Disabled)),
+            Ok(Looked { route: Some(route), .. }) => Ok(Ok(route)),
         }
     }
 

@@ -48,7 +48,7 @@ pub struct Metrics {
     pub duration: Histogram,
     /// Parts of webhooks.
     pub messages: Family<Item, Counter>,
-    /// Looking a line up: hit, unknown, stale.
+    /// Looking a line up: hit, miss (the store had to be asked), unknown, stale.
     pub lookups: Family<Outcome, Counter>,
     /// Writing.
     pub store: Family<Operation, Histogram, fn() -> Histogram>,
@@ -62,6 +62,8 @@ pub struct Metrics {
     pub replayed: Counter,
     /// When the last signed POST came, seconds since 1970.
     pub last_post: Gauge,
+    /// Lines at work that no webhook has named for a day.
+    pub silent: Gauge,
 }
 
 fn histogram() -> Histogram {
@@ -82,6 +84,7 @@ impl Metrics {
             quarantined: Family::default(),
             replayed: Counter::default(),
             last_post: Gauge::default(),
+            silent: Gauge::default(),
         };
         registry.register("router_webhook_requests", "Webhook POSTs by result", all.requests.clone());
         registry.register("router_webhook_duration_seconds", "From a POST to its answer", all.duration.clone());
@@ -93,6 +96,7 @@ impl Metrics {
         registry.register("router_quarantined", "Changes that went to quarantine by reason", all.quarantined.clone());
         registry.register("router_replayed", "Changes that came back from quarantine", all.replayed.clone());
         registry.register("router_last_post_timestamp_seconds", "Last signed POST", all.last_post.clone());
+        registry.register("router_silent_numbers", "Active lines that no webhook named for a day", all.silent.clone());
         all
     }
 

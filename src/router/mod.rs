@@ -14,6 +14,7 @@ pub mod replay;
 pub mod routes;
 mod serve;
 pub mod signature;
+mod silent;
 pub mod split;
 pub mod texml;
 pub mod webhook;

@@ -107,7 +107,11 @@ async fn look(ingest: &Ingest, metrics: &Metrics, stuck: &mut Stuck) -> Result<(
         if !stuck.is_due(&line, Instant::now()) {
             continue;
         }
-        let routed = matches!(ingest.routes().find(&line).await, Ok(Some(route)) if route.state.accepts());
+        let routed = ingest
+            .routes()
+            .find(&line)
+            .await
+            .is_ok_and(|looked| looked.route.is_some_and(|route| route.state.accepts()));
         if routed {
             let done = match replay_line(ingest, metrics, &line, false).await {
                 Ok(done) => done,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{CompanyId, PhoneNumberId};
-use crate::store::{Route, RouteChange, Store, StoreError};
+use crate::store::{Route, RouteChange, RouteState, Store, StoreError};
 use crate::telemetry::Part;
 
 /// Routes older than this are not used.
@@ -26,6 +26,15 @@ const MISSES: usize = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the routing table has not been heard of for 30 s: is MongoDB there?")]
 pub struct RoutesStale;
+
+/// What a look at the routing table came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// The line's route, if it has one.
+    pub route: Option<Arc<Route>>,
+    /// Whether the store was asked, since the copy knew nothing of it.
+    pub asked: bool,
+}
 
 /// What the copy says without asking anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,14 +110,14 @@ impl RouteTable {
         Self { shared: Arc::new(Shared { store, copy: RwLock::default(), changed }) }
     }
 
-    /// The route of a line; None if there is none.
-    pub async fn find(&self, id: &PhoneNumberId) -> Result<Option<Arc<Route>>, RoutesStale> {
+    /// The route of a line.
+    pub async fn find(&self, id: &PhoneNumberId) -> Result<Looked, RoutesStale> {
         let known = self.read(|copy| copy.look_up(id, Instant::now()));
         match known {
-            Known::Route(route) => Ok(Some(route)),
-            Known::Unknown => Ok(None),
+            Known::Route(route) => Ok(Looked { route: Some(route), asked: false }),
+            Known::Unknown => Ok(Looked { route: None, asked: false }),
             Known::Stale => Err(RoutesStale),
-            Known::Ask => self.ask(id).await,
+            Known::Ask => Ok(Looked { route: self.ask(id).await?, asked: true }),
         }
     }
 
@@ -129,6 +138,11 @@ impl RouteTable {
                 Ok(None)
             }
         }
+    }
+
+    /// All lines at work.
+    pub fn active(&self) -> Vec<Arc<Route>> {
+        self.read(|copy| copy.routes.values().filter(|route| route.state == RouteState::Active).cloned().collect())
     }
 
     /// A company's lines, without disabled ones, ordered by their id.

@@ -17,7 +17,7 @@ use super::metrics::Metrics;
 use super::portfolios::Portfolios;
 use super::routes::RouteTable;
 use super::webhook::Webhook;
-use super::{replay, texml};
+use super::{replay, silent, texml};
 
 /// What the ingest is started with.
 pub struct Settings {
@@ -54,20 +54,27 @@ pub fn serve(
     let ingest = store.clone().map(|store| {
         Ingest::new(store, quarantine_keys, routes.clone(), metrics.clone(), std::sync::Arc::clone(&clock), on_append)
     });
+    let silence = std::sync::Arc::clone(&clock);
     let webhook = Webhook::new(verify_token, portfolios.clone(), ingest.clone(), metrics.clone(), clock);
     let app = webhook.app().merge(texml::app());
     async move {
+        let listening = async {
+            if let Some(store) = &store {
+                silent::run(store.line_activity(), &routes, &metrics.silent, &*silence, stop.clone()).await;
+            }
+        };
         let replaying = async {
             if let Some(ingest) = ingest {
-                replay::run(ingest, metrics, stop.clone()).await;
+                replay::run(ingest, metrics.clone(), stop.clone()).await;
             }
         };
         tokio::join!(
             listen::serve(listener, app, Limits::new("webhook", CONNECTIONS), stop.clone()),
             routes.run(routes_part, stop.clone()),
             portfolios.run(stop.clone()),
-            watch_store(store, store_part, stop.clone()),
+            watch_store(store.clone(), store_part, stop.clone()),
             replaying,
+            listening,
         );
     }
 }

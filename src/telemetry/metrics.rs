@@ -3,9 +3,11 @@
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
+use tokio::runtime::Handle;
 
 pub use prometheus_client::registry::Registry;
 
@@ -18,7 +20,37 @@ pub fn registry(program: &'static str) -> Registry {
     let labels = vec![("version", env!("CARGO_PKG_VERSION")), ("program", program)];
     registry.register("clientnumber_build", "The program and its version", Info::new(labels));
     registry.register_collector(Box::new(Process));
+    if let Ok(runtime) = Handle::try_current() {
+        registry.register_collector(Box::new(Runtime(runtime)));
+    }
     registry
+}
+
+/// The runtime's workers: a queue that grows, or workers that are busy all the time, are a process that is too small.
+#[derive(Debug)]
+struct Runtime(Handle);
+
+impl Collector for Runtime {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let metrics = self.0.metrics();
+        let workers = metrics.num_workers();
+        let busy: f64 = (0..workers).map(|worker| metrics.worker_total_busy_duration(worker).as_secs_f64()).sum();
+        for (name, help, value) in [
+            ("tokio_workers", "Worker threads", workers),
+            ("tokio_alive_tasks", "Tasks that have not ended", metrics.num_alive_tasks()),
+            ("tokio_global_queue_depth", "Tasks that wait for a worker", metrics.global_queue_depth()),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        let help = "Time that all workers were busy";
+        ConstCounter::new(busy).encode(encoder.encode_descriptor(
+            "tokio_busy_seconds",
+            help,
+            None,
+            MetricType::Counter,
+        )?)
+    }
 }
 
 /// Memory, CPU and file descriptors, read from /proc when asked; nothing where there is no /proc.
@@ -29,12 +61,8 @@ impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         if let Some(bytes) = resident_bytes() {
             let gauge = ConstGauge::new(bytes);
-            let text = encoder.encode_descriptor(
-                "process_resident_memory_bytes",
-                "Memory in use",
-                None,
-                prometheus_client::metrics::MetricType::Gauge,
-            )?;
+            let text =
+                encoder.encode_descriptor("process_resident_memory_bytes", "Memory in use", None, MetricType::Gauge)?;
             gauge.encode(text)?;
         }
         if let Some(seconds) = cpu_seconds() {
@@ -43,18 +71,14 @@ impl Collector for Process {
                 "process_cpu_seconds",
                 "CPU time used, user and system",
                 None,
-                prometheus_client::metrics::MetricType::Counter,
+                MetricType::Counter,
             )?;
             counter.encode(text)?;
         }
         if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
             let gauge = ConstGauge::new(i64::try_from(open.count()).unwrap_or(i64::MAX));
-            let text = encoder.encode_descriptor(
-                "process_open_fds",
-                "Open file descriptors",
-                None,
-                prometheus_client::metrics::MetricType::Gauge,
-            )?;
+            let text =
+                encoder.encode_descriptor("process_open_fds", "Open file descriptors", None, MetricType::Gauge)?;
             gauge.encode(text)?;
         }
         Ok(())
@@ -81,12 +105,13 @@ fn cpu_seconds() -> Option<f64> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn shown_with_the_process_numbers() {
+    #[tokio::test]
+    async fn shown_with_the_process_numbers() {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry("test")).unwrap();
         assert!(text.contains("clientnumber_build_info{version="), "{text}");
         assert!(text.contains("process_cpu_seconds_total "), "{text}");
         assert!(text.contains("process_open_fds "), "{text}");
+        assert!(text.contains("tokio_workers 1\n") && text.contains("tokio_busy_seconds_total "), "{text}");
     }
 }

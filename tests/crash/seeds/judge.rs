@@ -137,6 +137,11 @@ impl Spread {
         self.0.get(place).or(self.0.last()).copied().unwrap_or_default()
     }
 
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// In one line.
     pub fn told(&self) -> String {
         let [half, ninety, p95, p99, most] = [50, 90, 95, 99, 100].map(|percent| self.at(percent));

@@ -12,7 +12,9 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use super::steps::{LONG, answered_by, begun, begun_with, message_of, number_of, patch_portfolio, sides, world};
+use super::steps::{
+    LONG, answered_by, begun, begun_with, message_of, number_of, patch_portfolio, sides, world, world_at,
+};
 use crate::support::World;
 use crate::support::wait::{self, Seen};
 
@@ -264,6 +266,32 @@ async fn a_code_whose_answer_is_unclear() -> Result<()> {
         ensure!(got == calls, "{name}: handed in {got} times instead of {calls}");
         ensure!(world.sandbox.calls("meta.request_code").await? == 1, "{name}: not one code");
     }
+    Ok(())
+}
+
+/// Two calls speak a code while Meta fails at each: either code is handed in twice, whatever became of the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_codes_whose_answers_are_unclear() -> Result<()> {
+    let mut world = begun_with(world_at("unclear-two", 0.05).await?, |_| ()).await?;
+    let fault =
+        json!({"operation": "meta.verify_code", "when": "before", "action": "status", "status": 500, "count": 1000});
+    world.sandbox.fault(fault).await?;
+    world.apply(world.line("atlas", "atlas-logistics", |_| ())).await?;
+    let handed_in = async |times: usize| {
+        wait::until(LONG, &format!("codes to be handed in {times} times"), async || {
+            match world.sandbox.calls("meta.verify_code").await {
+                Ok(calls) => wait::seen(calls >= times, calls),
+                Err(error) => Seen::Never(error.to_string()),
+            }
+        })
+        .await
+    };
+    handed_in(2).await?;
+    ring(&world, "Your verification code is 1 1 1 2 2 2. I repeat 1 1 1 2 2 2.").await?;
+    handed_in(4).await?;
+    world.wait_line("atlas", "False", "CodeRateLimited", LONG).await?;
+    let got = world.sandbox.calls("meta.verify_code").await?;
+    ensure!(got == 4, "handed in {got} times instead of twice each");
     Ok(())
 }
 
