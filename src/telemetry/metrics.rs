@@ -35,14 +35,15 @@ impl Collector for Runtime {
         let metrics = self.0.metrics();
         let workers = metrics.num_workers();
         let busy: f64 = (0..workers).map(|worker| metrics.worker_total_busy_duration(worker).as_secs_f64()).sum();
-        for (name, help, value) in [
-            ("tokio_workers", "Worker threads", workers),
-            ("tokio_alive_tasks", "Tasks that have not ended", metrics.num_alive_tasks()),
-            ("tokio_global_queue_depth", "Tasks that wait for a worker", metrics.global_queue_depth()),
-        ] {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
-        }
+        let count = |value: usize| ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        let gauge = MetricType::Gauge;
+        count(workers).encode(encoder.encode_descriptor("tokio_workers", "Worker threads", None, gauge)?)?;
+        let help = "Tasks that have not ended";
+        let tasks = encoder.encode_descriptor("tokio_alive_tasks", help, None, gauge)?;
+        count(metrics.num_alive_tasks()).encode(tasks)?;
+        let help = "Tasks that wait for a worker";
+        let queue = encoder.encode_descriptor("tokio_global_queue_depth", help, None, gauge)?;
+        count(metrics.global_queue_depth()).encode(queue)?;
         let help = "Time that all workers were busy";
         ConstCounter::new(busy).encode(encoder.encode_descriptor(
             "tokio_busy_seconds",
