@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the rest are their parts.
-.PHONY: help demo test crash bench fuzz setup fmt lint crds clean
+.PHONY: help demo test crash chaos bench fuzz setup fmt lint crds clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -13,6 +13,9 @@ test: ## everything that proves it; SUITES="unit it" for some only
 
 crash: ## the controller killed at every point, alone and as leader of two, stopped past its lease; lines by the hundred; long outages
 	@CRASH=all scripts/test crash
+
+chaos: ## 20,000 messages while replicas are killed, the store goes away, connections and acks get lost; CHAOS_SEED=n draws them again
+	@CHAOS=all scripts/test chaos
 
 bench: ## how long fifty lines at once take on accounts with a limit, against the limit alone
 	@scripts/bench

@@ -23,7 +23,7 @@ COMPILE_LIMIT = 3600
 
 
 # Brings the program as well, so that nothing is compiled twice with other features of the same libraries.
-COMPILE = ["cargo", "test", *BUILD, "--lib", "--bins", "--test", "it", "--test", "crash", "--no-run"]
+COMPILE = ["cargo", "test", *BUILD, "--lib", "--bins", "--test", "it", "--test", "crash", "--test", "chaos", "--no-run"]
 
 
 def cargo_test(*targets, runner=()):
@@ -67,6 +67,8 @@ def suites():
     yield "it", {**cargo_test("--test", "it"), "empty": "*.jsonl"}
     # One after another, since each uses all cores by itself; the tables of what died where are in their output.
     yield "crash", cargo_test("--test", "crash", runner=["--nocapture", "--test-threads=1"])
+    # Needs the machine for itself as well: it says how long answers take.
+    yield "chaos", cargo_test("--test", "chaos", runner=["--nocapture", "--test-threads=1"])
     python = str(ROOT / ".run" / "tools" / "contract" / "bin" / "python")
     yield "sdks", {
         "compile": COMPILE,
@@ -173,7 +175,8 @@ def main():
     repeated = []
     for name, suite in chosen:
         print(f"--- {name}", flush=True)
-        whole = os.environ.get("CRASH") == "all" and f"{name}-all" in budgets
+        # `make crash` and `make chaos`: their suite in its whole form.
+        whole = os.environ.get(name.upper()) == "all" and f"{name}-all" in budgets
         passed, failed, what = run_suite(name, suite, budgets[f"{name}-all" if whole else name])
         total_passed += passed
         total_failed += failed

@@ -22,6 +22,7 @@ mod release;
 mod route;
 pub mod spec;
 pub mod status;
+pub mod turn;
 mod verify;
 
 use std::sync::Arc;

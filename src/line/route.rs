@@ -9,7 +9,6 @@ mod state;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -18,6 +17,7 @@ use tokio::time::Instant;
 use super::pass::Pass;
 use super::plan::Step;
 use super::status::Progress;
+use super::turn;
 use super::{Outcome, StepError, StepResult};
 use crate::controller::context::Context;
 use crate::domain::{CompanyId, E164, PhoneNumberId};
@@ -56,7 +56,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let (_, database) = store.companies().ensure(&pass.spec.company, retention, pass.ctx.clock.now(), &mut rng).await?;
     let line = LineRef { phone_number_id: id.clone(), phone_number: number.clone() };
     let known = database.log().fences().await?.line(&id);
-    let turn = hand_over(current.as_ref(), known, &pass.spec.company, pass.ctx.clock.now());
+    let turn = turn::hand_over(current.as_ref(), known, &pass.spec.company);
     if let Some((old, epoch)) = &turn.taken_from
         && let Some(old) = store.companies().open(old).await?
     {
@@ -78,7 +78,8 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         object: pass.spec.name.to_string(),
         uid: pass.spec.uid.clone(),
         epoch: turn.epoch,
-        epoch_at: turn.epoch_at,
+        // After both fences: the former owner's log takes nothing any more.
+        epoch_at: turn.since.epoch_at(pass.ctx.clock.now()),
         state: RouteState::Pending,
         revision: 0,
         updated_at: pass.ctx.clock.now(),
@@ -159,42 +160,10 @@ pub async fn disable(ctx: &Context, line: &ClientNumber, number: &str) -> Result
     state::set(ctx, &owner, id.as_ref(), number.as_ref(), RouteState::Disabled).await.map(|_| ())
 }
 
-/// Epoch of the line under its new or old company.
-#[derive(Debug, PartialEq, Eq)]
-struct Turn {
-    epoch: i64,
-    epoch_at: Option<Timestamp>,
-    taken_from: Option<(CompanyId, i64)>,
-}
-
 /// Who holds the line's route, if it is another company's and not disabled.
 fn held_by_another(current: Option<&Route>, company: &CompanyId) -> Option<String> {
     let route = current.filter(|route| route.company_id != *company && route.state != RouteState::Disabled)?;
     Some(route.object.clone())
-}
-
-/// Which epoch the line has with this company. `known` is the line's last fence in the company's own log.
-///
-/// The route says who has the line; the log may know more: that a hand-over to another company was begun and given up
-/// (its fence "taken" stands, and what this epoch brings is refused), or that ours was begun before (its fence "given"
-/// stands, and is the one to go on with). An epoch that was taken is never given again.
-fn hand_over(current: Option<&Route>, known: Option<(i64, FenceAction)>, company: &CompanyId, now: Timestamp) -> Turn {
-    let last = current.map_or(0, |route| route.epoch);
-    let same = current.is_none_or(|route| route.company_id == *company);
-    let least = if same { last.max(1) } else { last + 1 };
-    let epoch = match known {
-        Some((epoch, FenceAction::Given)) => epoch.max(least),
-        Some((epoch, FenceAction::Taken)) => (epoch + 1).max(least),
-        None => least,
-    };
-    let epoch_at = match current {
-        // Nobody else has had the line since: what candidates wrote meanwhile is this company's.
-        Some(route) if same => route.epoch_at,
-        None if epoch == 1 => None,
-        _ => Some(seconds(now).0),
-    };
-    let taken_from = current.filter(|_| !same).map(|route| (route.company_id.clone(), route.epoch));
-    Turn { epoch, epoch_at, taken_from }
 }
 
 /// The smallest retention of the company's lines counts.
@@ -214,7 +183,7 @@ mod tests {
     use super::*;
     use crate::domain::{E164, WabaId};
 
-    fn route(company: &str, uid: &str, state: RouteState, epoch: i64) -> Route {
+    fn route(company: &str, state: RouteState) -> Route {
         let now = "2026-11-01T10:00:00Z".parse().unwrap();
         Route {
             phone_number_id: "1".parse().unwrap(),
@@ -224,41 +193,12 @@ mod tests {
             waba_id: WabaId::parse("104").unwrap(),
             portfolio: "p/main".into(),
             object: "clients/old".into(),
-            uid: uid.into(),
-            epoch,
+            uid: "u1".into(),
+            epoch: 1,
             epoch_at: None,
             state,
             revision: 4,
             updated_at: now,
-        }
-    }
-
-    #[test]
-    fn hand_overs() {
-        use FenceAction::{Given, Taken};
-        let now: Timestamp = "2026-11-01T10:00:00.7Z".parse().unwrap();
-        let now_whole: Timestamp = "2026-11-01T10:00:00Z".parse().unwrap();
-        let before: Timestamp = "2026-05-01T10:00:00Z".parse().unwrap();
-        let atlas: CompanyId = "atlas".parse().unwrap();
-        let disabled = |company: &str, epoch| route(company, "u1", RouteState::Disabled, epoch);
-        let second = Route { epoch_at: Some(before), ..disabled("atlas", 2) };
-        let rif = |epoch| Some((CompanyId::parse("rif").unwrap(), epoch));
-        for (what, current, known, epoch, epoch_at, taken_from) in [
-            ("a new line", None, None, 1, None, None),
-            ("begun before, died before the route", None, Some((1, Given)), 1, None, None),
-            ("the route is gone, the log remembers", None, Some((1, Taken)), 2, Some(now_whole), None),
-            ("the same company again", Some(disabled("atlas", 3)), Some((3, Given)), 3, None, None),
-            ("its log was restored without fences", Some(disabled("atlas", 3)), None, 3, None, None),
-            ("keeps its start", Some(second.clone()), Some((2, Given)), 2, Some(before), None),
-            ("a hand-over to another was given up", Some(disabled("atlas", 1)), Some((1, Taken)), 2, None, None),
-            ("and its start is kept", Some(second), Some((2, Taken)), 3, Some(before), None),
-            ("another company's before", Some(disabled("rif", 1)), None, 2, Some(now_whole), rif(1)),
-            ("ours was begun before", Some(disabled("rif", 1)), Some((2, Given)), 2, Some(now_whole), rif(1)),
-            ("ours long ago, theirs since", Some(disabled("rif", 2)), Some((1, Taken)), 3, Some(now_whole), rif(2)),
-            ("ours long ago, never fenced out", Some(disabled("rif", 2)), Some((2, Given)), 3, Some(now_whole), rif(2)),
-        ] {
-            let turn = hand_over(current.as_ref(), known, &atlas, now);
-            assert_eq!(turn, Turn { epoch, epoch_at, taken_from }, "{what}");
         }
     }
 
@@ -272,7 +212,7 @@ mod tests {
             ("rif", RouteState::Disabled, None),
             ("atlas", RouteState::Active, None),
         ] {
-            let found = held_by_another(Some(&route(company, "u1", state, 1)), &atlas);
+            let found = held_by_another(Some(&route(company, state)), &atlas);
             assert_eq!(found.as_deref(), want, "{company} {state:?}");
         }
         assert_eq!(held_by_another(None, &atlas), None);

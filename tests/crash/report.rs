@@ -2,12 +2,8 @@
 
 use anyhow::Result;
 
-use crate::support::root;
+use crate::support::report;
 
 pub fn publish(file: &str, text: &str) -> Result<()> {
-    let dir = root().join(".run/crash");
-    std::fs::create_dir_all(&dir)?;
-    std::fs::write(dir.join(format!("{file}.md")), text)?;
-    println!("{text}");
-    Ok(())
+    report::publish("crash", file, text)
 }

@@ -59,6 +59,12 @@ impl Client {
         Self::start("recruiter.mjs", arguments).await
     }
 
+    /// Many helpers in one process.
+    pub async fn crowd(arguments: Value) -> Result<Client> {
+        compiled().await?;
+        Self::start("crowd.mjs", arguments).await
+    }
+
     pub async fn start(script: &str, arguments: Value) -> Result<Client> {
         let mut child = Command::new("node")
             .arg(script)

@@ -35,7 +35,7 @@ pub fn search(places: &Places, markers: &Markers) -> Vec<String> {
 
 /// The letters that base64 has for these bytes alone, for each of the three places in a group where they may begin: a
 /// candidate's phone inside a wamid, a key inside a header.
-fn inside_base64(text: &str) -> Vec<String> {
+pub fn inside_base64(text: &str) -> Vec<String> {
     let encoded = |before: usize| {
         let bytes: Vec<u8> = std::iter::repeat_n(0, before).chain(text.bytes()).collect();
         let all = base64::engine::general_purpose::STANDARD_NO_PAD.encode(&bytes);

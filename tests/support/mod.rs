@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod api_proxy;
+pub mod balancer;
 pub mod client;
 pub mod control_plane;
 pub mod crowd;
@@ -19,6 +20,8 @@ pub mod leaks;
 pub mod mongo;
 pub mod mongo_proxy;
 pub mod program;
+pub mod report;
+pub mod router;
 pub mod run;
 pub mod sandbox;
 mod switch;
@@ -29,10 +32,12 @@ pub mod wire;
 pub mod world;
 
 pub use api_proxy::{ApiProxy, ApiRule};
+pub use balancer::Balancer;
 pub use control_plane::{ControlPlane, User};
 pub use mongo::{Mongo, MongoOptions};
 pub use mongo_proxy::{MongoProxy, MongoRule};
 pub use program::Program;
+pub use router::Router;
 pub use run::{free_port, root, run_dir, tool};
 pub use sandbox::Sandbox;
 pub use traps::{Hit, Point};

@@ -98,6 +98,16 @@ impl Mongo {
         self.wait_ready().await
     }
 
+    /// Freezes it (SIGSTOP): it keeps its connections and does nothing.
+    pub async fn freeze(&mut self) -> Result<()> {
+        self.server()?.kept.signal("STOP").await
+    }
+
+    /// Lets a frozen one go on (SIGCONT).
+    pub async fn thaw(&mut self) -> Result<()> {
+        self.server()?.kept.signal("CONT").await
+    }
+
     fn server(&mut self) -> Result<&mut Server> {
         self.server.as_mut().context("this store is somebody else's: it is not stopped here")
     }

@@ -1,0 +1,104 @@
+//! What happens to replicas, store and connections while messages arrive.
+//!
+//! Must never wait for what it has broken: it goes on by its own clock until it is told to stop.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::sender::Sender;
+use crate::support::{Balancer, Mongo, Router};
+
+/// A replica is killed so often, in turn.
+const KILLS: Duration = Duration::from_secs(5);
+/// The store is away for so long.
+pub const AWAY: Duration = Duration::from_secs(10);
+/// The longest time in which anything must begin.
+const LONG: Duration = Duration::from_secs(900);
+
+/// How the store goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// SIGSTOP: it takes connections and says nothing; what was on its way is done afterwards.
+    Frozen,
+    /// SIGTERM, and started again on its data: it is not there.
+    Stopped,
+}
+
+/// When something was so, from and to.
+pub type Span = (Instant, Instant);
+
+/// Kills replicas in turn until `stop`; what their metrics were before, and how many were killed.
+pub async fn kills(replicas: &mut [Router; 2], stop: &CancellationToken) -> Result<(Vec<String>, usize)> {
+    let (mut metrics, mut killed) = (Vec::new(), 0);
+    while stop.run_until_cancelled(sleep(KILLS)).await.is_some() {
+        let replica = &mut replicas[killed % 2];
+        if let Some(end) = replica.program.ended() {
+            bail!("a replica ended before it was killed: {end}");
+        }
+        // Without an answer: it has not come back yet.
+        let asked = tokio::time::timeout(Duration::from_millis(500), replica.metrics()).await;
+        metrics.extend(asked.ok().and_then(Result::ok));
+        replica.program.kill().await?;
+        killed += 1;
+        replica.program.restart().await?;
+    }
+    Ok((metrics, killed))
+}
+
+/// Takes the store away when so large a part of the POSTs was begun; when it was away.
+pub async fn outages(mongo: &mut Mongo, sender: &Sender, plan: &[(f64, Outage)], posts: usize) -> Result<Vec<Span>> {
+    let mut spans = Vec::new();
+    for (part, outage) in plan {
+        begun(sender, posts, *part).await?;
+        let from = Instant::now();
+        match outage {
+            Outage::Frozen => {
+                mongo.freeze().await?;
+                sleep(AWAY).await;
+                mongo.thaw().await?;
+            }
+            Outage::Stopped => {
+                mongo.stop().await?;
+                sleep(AWAY.saturating_sub(from.elapsed())).await;
+                mongo.restart().await?;
+            }
+        }
+        spans.push((from, Instant::now()));
+    }
+    Ok(spans)
+}
+
+/// Waits until so large a part of the POSTs was begun.
+pub async fn begun(sender: &Sender, posts: usize, part: f64) -> Result<()> {
+    let since = Instant::now();
+    while (sender.progress().0 as f64) < part * posts as f64 {
+        if since.elapsed() > LONG {
+            bail!("{part} of the POSTs were not begun in {LONG:?}");
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Cuts a connection through these switches now and then until `stop`; how many were cut through each.
+pub async fn cuts(switches: &[(&Balancer, u64)], mut rng: StdRng, stop: &CancellationToken) -> Vec<usize> {
+    let each = switches.iter().map(|(switch, pause)| {
+        let mut rng = <StdRng as rand::SeedableRng>::seed_from_u64(rng.random());
+        async move {
+            let mut cut = 0;
+            loop {
+                let pause = Duration::from_millis(rng.random_range(0..2 * pause));
+                if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                    return cut;
+                }
+                cut += usize::from(switch.cut(rng.random_range(0..1_000_000)));
+            }
+        }
+    });
+    futures::future::join_all(each).await
+}
