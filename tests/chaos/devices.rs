@@ -48,13 +48,13 @@ impl Devices {
         Ok(Devices { client, companies: whose, late })
     }
 
-    /// All but the late ones connect, and are live.
+    /// All but the late ones connect, and are live once.
     pub async fn come(&mut self) -> Result<()> {
         let first: Vec<usize> = (0..self.companies.len()).filter(|n| !self.late.contains(n)).collect();
         self.client.tell(json!({"cmd": "start", "devices": first})).await?;
         let wanted = first.len();
-        self.until(Duration::from_secs(60), "the first devices to be live", |all| {
-            let live = all.iter().filter(|device| device["state"] == "live").count();
+        self.until(Duration::from_secs(60), "the first devices to have been live", |all| {
+            let live = all.iter().filter(|device| device["live"].as_u64() > Some(0)).count();
             (live >= wanted).then_some(()).ok_or(format!("{live} of {wanted}"))
         })
         .await

@@ -35,6 +35,8 @@ struct Form {
     name: &'static str,
     size: Size,
     pause: Duration,
+    /// Until all is answered.
+    limit: Duration,
     outages: [(f64, Outage); 3],
 }
 
@@ -42,12 +44,14 @@ const SMALL: Form = Form {
     name: "small",
     size: Size { companies: COMPANIES, posts: 1000, messages: 2000 },
     pause: Duration::from_millis(42),
+    limit: Duration::from_secs(240),
     outages: [(0.1, Outage::Frozen), (0.6, Outage::Stopped), (0.9, Outage::Frozen)],
 };
 const WHOLE: Form = Form {
     name: "whole",
     size: Size { companies: COMPANIES, posts: 10_000, messages: 20_000 },
     pause: Duration::from_millis(20),
+    limit: Duration::from_secs(1800),
     outages: [(0.2, Outage::Frozen), (0.65, Outage::Stopped), (0.85, Outage::Frozen)],
 };
 
@@ -146,12 +150,17 @@ impl Scene {
             hand_over(store, from, to, &self.moves).await
         };
         let cut = async {
-            let switches = [(&sockets, 400), (&hooks[0], 1500), (&hooks[1], 1500)];
+            let switches = [(&sockets, 1000), (&hooks[0], 1500), (&hooks[1], 1500)];
             Ok(misfortune::cuts(&switches, StdRng::seed_from_u64(self.seed), &stop).await)
         };
         let kills = misfortune::kills(&mut replicas, &stop);
         let away = misfortune::outages(mongo, &sender, &self.form.outages, posts);
-        let (answered, hand_over, (mut metrics, killed), away, cut) = tokio::try_join!(sent, half, kills, away, cut)?;
+        let all = async { tokio::try_join!(sent, half, kills, away, cut, progress(&sender, posts, &stop)) };
+        let ended = tokio::time::timeout(self.form.limit, all).await.with_context(|| {
+            let (begun, answered) = sender.progress();
+            format!("after {:?} {begun} of {posts} POSTs were begun and {answered} answered", self.form.limit)
+        });
+        let (answered, hand_over, (mut metrics, killed), away, cut, ()) = ended??;
 
         devices.calm().await?;
         for replica in &mut replicas {
@@ -194,4 +203,14 @@ impl Scene {
             })
             .await
     }
+}
+
+/// Tells how far it is, now and then.
+async fn progress(sender: &Sender, posts: usize, stop: &CancellationToken) -> Result<()> {
+    let since = Instant::now();
+    while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(15))).await.is_some() {
+        let (begun, answered) = sender.progress();
+        println!("chaos: {:.0?}, {begun} of {posts} POSTs begun, {answered} answered", since.elapsed());
+    }
+    Ok(())
 }

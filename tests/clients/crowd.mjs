@@ -31,7 +31,7 @@ class Device {
     this.random = random(options.seed * 1000 + index);
     this.store = new MemoryStore();
     this.state = "new";
-    this.counts = { welcomes: 0, pages: 0, received: 0, acks: 0, lost: 0, cut: 0, torn: 0, reloads: 0, errors: 0 };
+    this.counts = { welcomes: 0, live: 0, pages: 0, received: 0, acks: 0, lost: 0, cut: 0, torn: 0, reloads: 0, errors: 0 };
     this.reasons = {};
   }
 
@@ -50,6 +50,7 @@ class Device {
       onWelcome: () => this.counts.welcomes++,
       onState: (state, reason) => {
         this.state = state;
+        if (state === "live") this.counts.live++;
         if (reason !== undefined) this.reasons[reason] = (this.reasons[reason] ?? 0) + 1;
       },
       onError: () => this.counts.errors++,
@@ -89,7 +90,7 @@ class Device {
         engine?.transport?.ws?.terminate?.();
       }
       this.misfortune();
-    }, 2000 + this.random() * 10000);
+    }, 3000 + this.random() * 30000);
   }
 
   begin() {
