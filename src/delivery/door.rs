@@ -25,7 +25,8 @@ use super::wire::Wire;
 /// Path of the Socket.IO endpoint.
 pub const PATH: &str = "/socket.io";
 
-/// Cuts one connection, whatever its client does. Found among the request's extensions of a socket.
+/// Cuts one connection, whatever its client does; cancelled too when the connection has ended by itself. Found among the
+/// request's extensions of a socket.
 #[derive(Clone, Debug)]
 pub struct Cut(pub CancellationToken);
 
@@ -202,7 +203,8 @@ impl Door {
         tokio::spawn(async move {
             // A client that went away between request and upgrade: nothing to do, `place` is given back.
             let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
-            let wire = Wire::new(TokioIo::new(upgraded), cut, place);
+            let ended = cut.clone().drop_guard();
+            let wire = Wire::new(TokioIo::new(upgraded), cut, (ended, place));
             if sockets.call((wire, for_sockets)).await.is_err() {
                 tracing::debug!("an upgraded connection was refused by the Socket.IO layer");
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rand::RngExt;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::auth::{self, Recruiter};
 use super::keys::Keys;
@@ -125,8 +126,8 @@ impl Hub {
         }
     }
 
-    /// The whole handshake.
-    pub async fn admit(&self, handshake: Handshake) -> Result<Admitted, Refusal> {
+    /// The whole handshake. `gone` is cancelled when the client's connection has ended.
+    pub async fn admit(&self, handshake: Handshake, gone: &CancellationToken) -> Result<Admitted, Refusal> {
         if *self.draining.borrow() {
             return Err(self.retry_later());
         }
@@ -159,8 +160,9 @@ impl Hub {
             }
             Err(_) => return Err(self.retry_later()),
         };
-        let claim = tokio::time::timeout(limit, self.store.presence().claim(&key, self.clock.now())).await;
-        let Ok(Ok(claim)) = claim else { return Err(self.retry_later()) };
+        let is_there = || !gone.is_cancelled();
+        let claim = tokio::time::timeout(limit, self.store.presence().claim(&key, self.clock.now(), is_there)).await;
+        let Ok(Ok(Some(claim))) = claim else { return Err(self.retry_later()) };
         let seat = room.seat(claim.number);
         let tail = self.tail(&recruiter.company);
         Ok(Admitted { recruiter, device, start, head, tail, seat })

@@ -131,12 +131,12 @@ fn door(hub: &Arc<Hub>) -> Door {
         .build_with_inner_svc(());
     let at_the_door = hub.clone();
     let middleware = async move |socket: SocketRef, TryData(handshake): TryData<Handshake>| {
+        let cut = socket.req_parts().extensions.get::<Cut>().map(|cut| cut.0.clone()).unwrap_or_default();
         let admitted = match handshake {
-            Ok(handshake) => at_the_door.admit(handshake).await,
+            Ok(handshake) => at_the_door.admit(handshake, &cut).await,
             Err(_) => Err(Refusal::Unauthorized("malformed")),
         };
         let admitted = admitted.inspect_err(|refusal| at_the_door.metrics.refusal(refusal.label()))?;
-        let cut = socket.req_parts().extensions.get::<Cut>().map(|cut| cut.0.clone()).unwrap_or_default();
         let session = Arc::new(Session::new(at_the_door.clone(), admitted, cut));
         events::register(&socket, &session);
         socket.extensions.insert(Seated(session));

@@ -1,8 +1,9 @@
 //! Who is connected where, as far as it matters: the same recruiter and device connects again, on any replica, and the
 //! older connection must learn of it.
 //!
-//! One small document a device with a number that only grows: whoever holds a lower number was replaced. Numbers make
-//! the order in which news arrives irrelevant. Nothing of a candidate is in here.
+//! One small document a device. Each connection draws a number, and takes its seat under it: whoever holds a lower number
+//! than the seat's was replaced. Numbers make the order in which news arrives irrelevant. A number alone replaces nobody:
+//! it may be drawn for a client that has gone meanwhile and is connected elsewhere. Nothing of a candidate is in here.
 
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ fn claim(document: &Document) -> Option<Claim> {
         recruiter: text("recruiter")?,
         device: text("device")?,
     };
-    Some(Claim { key, number: document.get_i64("number").ok()? })
+    Some(Claim { key, number: document.get_i64("seat").ok()? })
 }
 
 impl Presence {
@@ -80,9 +81,26 @@ impl Presence {
         Ok(())
     }
 
-    /// Takes the device's next number: from now on older connections of it are replaced.
-    pub async fn claim(&self, key: &DeviceKey, now: Timestamp) -> Result<Claim, StoreError> {
-        let update = doc! { "$inc": { "number": 1_i64 }, "$set": { "at": bson_time::to_bson(now) } };
+    /// Draws the device's next number and takes the seat under it: from now on older connections of it are replaced. None
+    /// when the client is not there any more once the number is drawn; then nobody is replaced. A store that is slow, or an
+    /// operation that is done after its time, must not let such a client replace itself.
+    pub async fn claim(
+        &self,
+        key: &DeviceKey,
+        now: Timestamp,
+        is_there: impl Fn() -> bool,
+    ) -> Result<Option<Claim>, StoreError> {
+        let number = self.draw(key).await?;
+        if !is_there() {
+            return Ok(None);
+        }
+        let update = doc! { "$max": { "seat": number }, "$set": { "at": bson_time::to_bson(now) } };
+        self.sessions.update_one(doc! { "_id": id(key) }, update).await.map_err(driver)?;
+        Ok(Some(Claim { key: key.clone(), number }))
+    }
+
+    async fn draw(&self, key: &DeviceKey) -> Result<i64, StoreError> {
+        let update = doc! { "$inc": { "number": 1_i64 } };
         for attempt in 0.. {
             let found = self
                 .sessions
@@ -93,7 +111,7 @@ impl Presence {
             match found {
                 Ok(found) => {
                     let unreadable = || StoreError::Unreadable { what: "sessions", field: "number".into() };
-                    return found.as_ref().and_then(claim).ok_or_else(unreadable);
+                    return found.and_then(|found| found.get_i64("number").ok()).ok_or_else(unreadable);
                 }
                 // Two first connections at one moment: the later upsert is told of the duplicate.
                 Err(error) if is_duplicate_key(&error) && attempt < 5 => {}
@@ -152,9 +170,10 @@ mod tests {
     fn documents_round_trip() {
         let key =
             DeviceKey { company: CompanyId::parse("atlas").unwrap(), recruiter: "a/b".into(), device: "c".into() };
-        let read = claim(&doc! { "_id": id(&key), "number": 3_i64 });
+        let read = claim(&doc! { "_id": id(&key), "number": 4_i64, "seat": 3_i64 });
         assert_eq!(read, Some(Claim { key: key.clone(), number: 3 }));
-        assert_eq!(claim(&doc! { "_id": id(&key), "number": "3" }), None);
+        assert_eq!(claim(&doc! { "_id": id(&key), "number": 4_i64 }), None, "a number alone replaces nobody");
+        assert_eq!(claim(&doc! { "_id": id(&key), "seat": "3" }), None);
         let other = DeviceKey { recruiter: "a".into(), device: "b/c".into(), ..key.clone() };
         assert_ne!(id(&key), id(&other));
     }

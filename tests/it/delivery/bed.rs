@@ -86,12 +86,17 @@ impl Bed {
 
     /// A replica with the default limits, changed by `change`.
     pub async fn replica(&self, change: impl FnOnce(&mut Settings)) -> Result<Replica> {
+        self.replica_at(&self.store, change).await
+    }
+
+    /// As [`Bed::replica`], on another way to the store.
+    pub async fn replica_at(&self, store: &Store, change: impl FnOnce(&mut Settings)) -> Result<Replica> {
         let policy = TokenPolicy { audience: "clientnumber".into(), issuer: None };
         let mut settings =
             Settings::new(policy, AllowedOrigins::parse("https://app.example.ma").map_err(anyhow::Error::msg)?);
         change(&mut settings);
         let stop = CancellationToken::new();
-        let routes = RouteTable::new(Some(self.store.clone()));
+        let routes = RouteTable::new(Some(store.clone()));
         tokio::spawn({
             let (routes, stop, part) = (routes.clone(), stop.clone(), Readiness::default().part("routes"));
             async move { routes.run(part, stop).await }
@@ -99,8 +104,7 @@ impl Bed {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let keys = Keys::load(KeySource::Hs256(SECRET.to_owned().into())).await?;
-        let delivery =
-            Delivery::start(self.store.clone(), keys, Arc::new(routes), settings, metrics, self.clock.clone());
+        let delivery = Delivery::start(store.clone(), keys, Arc::new(routes), settings, metrics, self.clock.clone());
         let listener = listen::bind("sockets", (Ipv4Addr::LOCALHOST, 0).into()).await?;
         let url = format!("http://{}", listener.local_addr()?);
         tokio::spawn(listen::serve(

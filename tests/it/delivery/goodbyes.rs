@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clientnumber::domain::CompanyId;
-use clientnumber::store::Revocation;
+use clientnumber::store::{Revocation, Store, StoreOptions};
 use jiff::Timestamp;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use serde_json::json;
 
 use super::bed::Bed;
-use crate::support::client::Client;
-use crate::support::run_dir;
+use crate::support::client::{Client, SOON};
+use crate::support::{MongoProxy, MongoRule, Point, run_dir, wait};
 
 async fn goodbye(client: &Client, limit: Duration, reason: &str) -> Result<Duration> {
     let started = Instant::now();
@@ -145,5 +145,47 @@ async fn drained_and_erased() -> Result<()> {
     let after = Client::raw(&other.url, atlas.auth("fatima", json!({}))?).await?;
     let refused = after.after(0, "the refusal", |v| v["event"] == "connect_error").await?;
     assert_eq!(refused["data"]["code"], "unauthorized");
+    Ok(())
+}
+
+/// A handshake whose client goes away while the store is slow is done when the client is connected elsewhere already. It must
+/// not replace what is nobody's but its own newer connection.
+#[tokio::test]
+async fn a_client_that_went_amid_its_handshake_replaces_nobody() -> Result<()> {
+    let bed = Bed::start(&run_dir("delivery-gone")?).await?;
+    let atlas = bed.company("atlas", 101).await?;
+    let proxy = MongoProxy::start(&bed.mongo).await?;
+    let slow = Store::connect(&proxy.uri().into(), StoreOptions::default()).await?;
+    let (one, other) = (bed.replica_at(&slow, |_| {}).await?, bed.replica(|_| {}).await?);
+    let omar = Client::raw(&other.url, atlas.auth("omar", json!({}))?).await?;
+    omar.got(0, "caught_up").await?;
+
+    let number = proxy.hold(MongoRule::command("findAndModify").collection("sessions"), Point::BeforeEffect);
+    let gone = Client::raw(&one.url, atlas.auth("fatima", json!({}))?).await?;
+    number.wait(SOON).await?;
+    drop(gone);
+    wait::until(SOON, "the end of the connection", async || {
+        let connections = one.delivery.door().connections();
+        wait::seen(connections == 0, connections)
+    })
+    .await?;
+    let fatima = Client::raw(&other.url, atlas.auth("fatima", json!({}))?).await?;
+    fatima.got(0, "caught_up").await?;
+    number.release();
+    let sessions = bed.mongo.client().await?.database("clientnumber").collection::<Document>("sessions");
+    wait::until(SOON, "both numbers of the device", async || {
+        match sessions.find_one(doc! {"_id.recruiter": "fatima", "number": 2_i64}).await {
+            Ok(found) => wait::seen(found.is_some(), "one"),
+            Err(error) => wait::Seen::NotYet(error.to_string()),
+        }
+    })
+    .await?;
+    // Omar's news comes after hers would have come.
+    let again = Client::raw(&one.url, atlas.auth("omar", json!({}))?).await?;
+    again.got(0, "welcome").await?;
+    goodbye(&omar, SOON, "replaced").await?;
+    fatima.has(atlas.hears("still there").await?).await?;
+    let ended = fatima.said().into_iter().find(|v| v["name"] == "goodbye" || v["event"] == "disconnect");
+    assert_eq!(ended, None);
     Ok(())
 }
