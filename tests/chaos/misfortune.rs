@@ -32,19 +32,19 @@ pub enum Outage {
 /// When something was so, from and to.
 pub type Span = (Instant, Instant);
 
-/// Kills replicas in turn until `stop`; what their metrics were before, and how many were killed.
-pub async fn kills(replicas: &mut [Router; 2], stop: &CancellationToken) -> Result<(Vec<String>, usize)> {
-    let (mut metrics, mut killed) = (Vec::new(), 0);
+/// Kills replicas in turn, the first one first, until `stop`; what their metrics were before, and when each was killed.
+pub async fn kills(replicas: &mut [Router; 2], stop: &CancellationToken) -> Result<(Vec<String>, Vec<Instant>)> {
+    let (mut metrics, mut killed) = (Vec::new(), Vec::new());
     while stop.run_until_cancelled(sleep(KILLS)).await.is_some() {
-        let replica = &mut replicas[killed % 2];
+        let replica = &mut replicas[killed.len() % 2];
         if let Some(end) = replica.program.ended() {
             bail!("a replica ended before it was killed: {end}");
         }
         // Without an answer: it has not come back yet.
         let asked = tokio::time::timeout(Duration::from_millis(500), replica.metrics()).await;
         metrics.extend(asked.ok().and_then(Result::ok));
+        killed.push(Instant::now());
         replica.program.kill().await?;
-        killed += 1;
         replica.program.restart().await?;
     }
     Ok((metrics, killed))

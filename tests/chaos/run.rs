@@ -77,7 +77,8 @@ pub struct Ended {
     pub away: Vec<Span>,
     /// What the replicas' metrics said, each before it was killed and at the end.
     pub metrics: Vec<String>,
-    pub killed: usize,
+    /// When a replica was killed, the first one first, then in turn.
+    pub killed: Vec<Instant>,
     /// Connections cut: of recruiters, of Meta's.
     pub cut: Vec<usize>,
     /// What each device says of itself, what it has stored, and its company.

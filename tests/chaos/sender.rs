@@ -18,8 +18,8 @@ use super::book::{self, Entry, Lines};
 use super::plan::{Plan, Repeat};
 use crate::support::router;
 
-/// Attempts on their way at once.
-const AT_ONCE: usize = 16;
+/// Attempts on their way at once: more would only measure how long they wait for each other.
+const AT_ONCE: usize = 6;
 /// Meta hangs up.
 const PATIENCE: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -86,7 +86,7 @@ impl Sender {
         for post in 0..self.0.plan.posts.len() {
             sleep(pause).await;
             // So much may wait at Meta; more would only be a heap of tasks.
-            while all.len() > 15 * AT_ONCE {
+            while all.len() > 40 * AT_ONCE {
                 all.join_next().await.context("no task")??;
             }
             let sender = self.clone();
