@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::bed::{Bed, Company, SECRET};
+use super::figures::ANSWER;
 use super::run::BINARY;
-use super::verdict::ANSWER;
+
 use crate::support::router::{self, Router};
 use crate::support::{MongoProxy, MongoRule, Point, run_dir};
 

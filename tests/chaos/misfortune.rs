@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use mongodb::bson::{Document, doc};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::time::sleep;
@@ -101,4 +102,17 @@ pub async fn cuts(switches: &[(&Balancer, u64)], mut rng: StdRng, stop: &Cancell
         }
     });
     futures::future::join_all(each).await
+}
+
+/// How long the store itself takes for one small read, asked again and again until `stop`.
+pub async fn pulse(mongo: mongodb::Client, stop: &CancellationToken) -> Result<Vec<Span>> {
+    let routes = mongo.database("clientnumber").collection::<Document>("routes");
+    let mut spans = Vec::new();
+    while stop.run_until_cancelled(sleep(Duration::from_millis(50))).await.is_some() {
+        let from = Instant::now();
+        // Whether there is an answer or none: so long nobody had one.
+        let _ = tokio::time::timeout(Duration::from_secs(5), routes.find_one(doc! {})).await;
+        spans.push((from, Instant::now()));
+    }
+    Ok(spans)
 }

@@ -73,8 +73,9 @@ pub struct Ended {
     pub book: Vec<Entry>,
     pub hand_over: HandOver,
     pub attempts: Vec<Attempt>,
-    /// When the store was away.
+    /// When the store was away, and how long it took by itself.
     pub away: Vec<Span>,
+    pub pulse: Vec<Span>,
     /// What the replicas' metrics said, each before it was killed and at the end.
     pub metrics: Vec<String>,
     /// When a replica was killed, the first one first, then in turn.
@@ -138,6 +139,7 @@ impl Scene {
         let urls = hooks.iter().map(|hook| format!("{}/webhook", hook.url())).collect();
         let sender = Sender::new(self.plan.clone(), self.lines.clone(), urls, self.seed)?;
         let (posts, stop) = (self.plan.posts.len(), CancellationToken::new());
+        let pulse = misfortune::pulse(self.bed.mongo.client().await?, &stop);
         let Bed { mongo, store, .. } = &mut self.bed;
         let (from, to) = (&self.companies[self.lines.from], &self.companies[self.lines.to]);
         let sent = async {
@@ -156,12 +158,12 @@ impl Scene {
         };
         let kills = misfortune::kills(&mut replicas, &stop);
         let away = misfortune::outages(mongo, &sender, &self.form.outages, posts);
-        let all = async { tokio::try_join!(sent, half, kills, away, cut, progress(&sender, posts, &stop)) };
+        let all = async { tokio::try_join!(sent, half, kills, away, pulse, cut, progress(&sender, posts, &stop)) };
         let ended = tokio::time::timeout(self.form.limit, all).await.with_context(|| {
             let (begun, answered) = sender.progress();
             format!("after {:?} {begun} of {posts} POSTs were begun and {answered} answered", self.form.limit)
         });
-        let (answered, hand_over, (mut metrics, killed), away, cut, ()) = ended??;
+        let (answered, hand_over, (mut metrics, killed), away, pulse, cut, ()) = ended??;
 
         devices.calm().await?;
         for replica in &mut replicas {
@@ -175,7 +177,7 @@ impl Scene {
         let (counts, stored) = (devices.counts().await?, devices.stored(&self.dir.join("devices")).await?);
         let (book, attempts) = (sender.book()?, sender.attempts());
         let whose = devices.companies;
-        Ok(Ended { book, hand_over, attempts, away, metrics, killed, cut, counts, stored, whose, caught_up })
+        Ok(Ended { book, hand_over, attempts, away, pulse, metrics, killed, cut, counts, stored, whose, caught_up })
     }
 
     /// Waits until nothing waits in quarantine any more but what nobody has, and until every device stands at its log's end.
