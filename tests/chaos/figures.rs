@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::misfortune::Span;
+use super::misfortune::{AWAY, Span};
 use super::run::{Ended, Scene};
 use super::sender::{Attempt, End};
 
@@ -58,9 +58,11 @@ pub fn sent(scene: &Scene, ended: &Ended, told: &mut String) -> Result<()> {
         writeln!(told, "| {what} | {how_much} |")?;
     }
     writeln!(told, "| from the first POST to the last | {} s |", last - first)?;
-    let away: Vec<String> =
-        ended.away.iter().map(|(from, to)| format!("{:.1} s", (*to - *from).as_secs_f64())).collect();
-    writeln!(told, "| the store away | {} |", away.join(", "))?;
+    let away = ended.away.iter().map(|(from, to)| (*to - *from).as_secs_f64());
+    let (long, short): (Vec<f64>, Vec<f64>) = away.partition(|seconds| *seconds >= AWAY.as_secs_f64());
+    ensure!(long.len() >= 3, "the store was away {} times only", long.len());
+    let long: Vec<String> = long.iter().map(|seconds| format!("{seconds:.1} s")).collect();
+    writeln!(told, "| the store away; the double started anew besides | {}; {} times |", long.join(", "), short.len())?;
     Ok(())
 }
 

@@ -13,11 +13,14 @@ const TAIL: usize = 8;
 /// Bits that say whether some text ends so, before the map is asked.
 const BITS: u32 = 22;
 
+/// Whose it is, and its bytes.
+type Form = (usize, Vec<u8>);
+
 #[derive(Default)]
 pub struct Finder {
     texts: usize,
     /// By their last eight bytes: whose form, and the whole form.
-    forms: HashMap<u64, Vec<(usize, Box<[u8]>)>>,
+    forms: HashMap<u64, Vec<Form>>,
     hint: Vec<bool>,
 }
 
@@ -36,7 +39,7 @@ impl Finder {
             let tail = form.bytes().rev().take(TAIL).collect::<Vec<_>>();
             let tail = tail.iter().rev().fold(0, |tail, byte| (tail << 8) | u64::from(*byte));
             self.hint[slot(tail)] = true;
-            self.forms.entry(tail).or_default().push((number, form.into_bytes().into()));
+            self.forms.entry(tail).or_default().push((number, form.into_bytes()));
         }
         number
     }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use mongodb::bson::{Document, doc};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -51,33 +51,46 @@ pub async fn kills(replicas: &mut [Router; 2], stop: &CancellationToken) -> Resu
     Ok((metrics, killed))
 }
 
-/// Takes the store away when so large a part of the POSTs was begun; when it was away.
-pub async fn outages(mongo: &mut Mongo, sender: &Sender, plan: &[(f64, Outage)], posts: usize) -> Result<Vec<Span>> {
-    let mut spans = Vec::new();
-    for (part, outage) in plan {
-        begun(sender, posts, *part).await?;
+/// Takes the store away when so large a part of the POSTs was begun; when it was away. The double becomes slower with each
+/// program that dies on it, so it is started anew besides whenever it has run for `fresh`.
+pub async fn outages(
+    mongo: &mut Mongo,
+    sender: &Sender,
+    plan: &[(f64, Outage)],
+    fresh: Duration,
+    stop: &CancellationToken,
+) -> Result<Vec<Span>> {
+    let (mut spans, mut started) = (Vec::new(), Instant::now());
+    let mut plan = plan.iter().peekable();
+    while stop.run_until_cancelled(sleep(Duration::from_millis(20))).await.is_some() {
         let from = Instant::now();
+        let outage = plan.next_if(|(part, _)| sender.part_begun() >= *part).map(|(_, outage)| *outage);
         match outage {
-            Outage::Frozen => {
+            None if started.elapsed() < fresh => continue,
+            Some(Outage::Frozen) => {
                 mongo.freeze().await?;
                 sleep(AWAY).await;
                 mongo.thaw().await?;
             }
-            Outage::Stopped => {
+            None | Some(Outage::Stopped) => {
                 mongo.stop().await?;
-                sleep(AWAY.saturating_sub(from.elapsed())).await;
+                if outage.is_some() {
+                    sleep(AWAY.saturating_sub(from.elapsed())).await;
+                }
                 mongo.restart().await?;
+                started = Instant::now();
             }
         }
         spans.push((from, Instant::now()));
     }
+    ensure!(plan.next().is_none(), "not every outage has come");
     Ok(spans)
 }
 
 /// Waits until so large a part of the POSTs was begun.
-pub async fn begun(sender: &Sender, posts: usize, part: f64) -> Result<()> {
+pub async fn begun(sender: &Sender, part: f64) -> Result<()> {
     let since = Instant::now();
-    while (sender.progress().0 as f64) < part * posts as f64 {
+    while sender.part_begun() < part {
         if since.elapsed() > LONG {
             bail!("{part} of the POSTs were not begun in {LONG:?}");
         }

@@ -30,6 +30,9 @@ const COMPANIES: usize = 20;
 /// When all is over, every device has all of it: a lost ack costs ten seconds, a client's longest pause is thirty.
 const CATCH_UP: Duration = Duration::from_secs(90);
 
+/// The double is started anew so often.
+const FRESH: Duration = Duration::from_secs(45);
+
 /// How much, how fast, and when the store goes away.
 struct Form {
     name: &'static str,
@@ -148,7 +151,7 @@ impl Scene {
             sent.map(|()| Instant::now())
         };
         let half = async {
-            misfortune::begun(&sender, posts, 0.5).await?;
+            misfortune::begun(&sender, 0.5).await?;
             devices.come_late().await?;
             hand_over(store, from, to, &self.moves).await
         };
@@ -157,7 +160,7 @@ impl Scene {
             Ok(misfortune::cuts(&switches, StdRng::seed_from_u64(self.seed), &stop).await)
         };
         let kills = misfortune::kills(&mut replicas, &stop);
-        let away = misfortune::outages(mongo, &sender, &self.form.outages, posts);
+        let away = misfortune::outages(mongo, &sender, &self.form.outages, FRESH, &stop);
         let all = async { tokio::try_join!(sent, half, kills, away, pulse, cut, progress(&sender, posts, &stop)) };
         let ended = tokio::time::timeout(self.form.limit, all).await.with_context(|| {
             let (begun, answered) = sender.progress();

@@ -159,6 +159,11 @@ impl Sender {
         (begun, entries.iter().flatten().filter(|entry| entry.answered.is_some()).count())
     }
 
+    /// Which part of all POSTs was begun.
+    pub fn part_begun(&self) -> f64 {
+        self.progress().0 as f64 / self.0.plan.posts.len() as f64
+    }
+
     /// The book, once everything was sent.
     pub fn book(&self) -> Result<Vec<Entry>> {
         self.lock().iter().cloned().collect::<Option<Vec<_>>>().context("something was never sent")
