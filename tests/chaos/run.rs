@@ -102,7 +102,13 @@ async fn every_device_has_its_companys_set() -> Result<()> {
     };
     println!("chaos: CHAOS_SEED={seed}");
     let began = Instant::now();
-    let mut scene = Scene::set(if whole { WHOLE } else { SMALL }, seed).await?;
+    let mut form = if whole { WHOLE } else { SMALL };
+    // Anything between the two forms.
+    if let Ok(posts) = std::env::var("CHAOS_POSTS") {
+        form.size.posts = posts.parse().context("CHAOS_POSTS is not a number")?;
+        form.size.messages = 2 * form.size.posts;
+    }
+    let mut scene = Scene::set(form, seed).await?;
     let ended = scene.play().await?;
     let told = verdict::judged(&scene, &ended).await?;
     let (name, took) = (scene.form.name, began.elapsed().as_secs_f64());
