@@ -2,7 +2,8 @@
 //!
 //! A page holds consecutive items, at most 100 and at most 1,000,000 bytes of JSON; a larger item goes alone. The ring
 //! holds the newest items that the company's tail reader has seen, so that live sockets share one read.
-//! Must never yield a page with a gap: whoever is behind the ring is told so and reads for itself.
+//! Must never yield a page with a gap: whoever is behind the ring is told so and reads for itself, and what retention
+//! removed lies between two pages.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,13 +34,15 @@ pub struct Page {
 }
 
 impl Page {
-    /// The longest page from the front of `items`; None when there is none.
+    /// The longest page from the front of `items`; None when there is none. It ends before a jump: what retention
+    /// removed, also while it was being read, is missing between pages and never within one.
     pub fn of<'a>(items: impl Iterator<Item = &'a Arc<Item>>) -> Option<Self> {
         let mut page: Vec<Arc<Item>> = Vec::new();
         let mut bytes = ENVELOPE;
         for item in items {
             bytes += item.size() + 1;
-            if page.len() == PAGE_ITEMS || (bytes > PAGE_BYTES && !page.is_empty()) {
+            let follows = page.last().is_none_or(|last| last.seq + 1 == item.seq);
+            if !follows || page.len() == PAGE_ITEMS || (bytes > PAGE_BYTES && !page.is_empty()) {
                 break;
             }
             page.push(item.clone());
@@ -151,6 +154,17 @@ mod tests {
         assert_eq!(seqs(&Page::of(huge.iter()).unwrap()), [1]);
         assert_eq!(seqs(&Page::of(huge[1..].iter()).unwrap()), [2]);
         assert!(Page::of(huge[..0].iter()).is_none());
+    }
+
+    #[test]
+    fn a_page_ends_before_a_jump() {
+        let kept: Vec<_> = [1, 40, 41, 50].into_iter().map(|seq| item(seq, 10)).collect();
+        let (mut pages, mut rest) = (Vec::new(), &kept[..]);
+        while let Some(page) = Page::of(rest.iter()) {
+            pages.push(seqs(&page));
+            rest = &rest[page.items.len()..];
+        }
+        assert_eq!(pages, [vec![1], vec![40, 41], vec![50]]);
     }
 
     #[test]

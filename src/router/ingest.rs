@@ -16,6 +16,7 @@ use crate::store::{
     Kind, LineRef, NewEntry, Outcome, Quarantine, QuarantineKeys, QuarantineReason, Refused, Route, Store, StoreError,
 };
 
+use super::admit::{self, Age};
 use super::append::{OnAppend, Writers};
 use super::metrics::{Metrics, Reason};
 use super::portfolios::Accounts;
@@ -70,10 +71,11 @@ fn rank(reason: QuarantineReason) -> u8 {
         QuarantineReason::Disabled => 1,
         QuarantineReason::NotHeld => 2,
         QuarantineReason::NotWritable => 3,
-        QuarantineReason::BeforeEpoch => 4,
-        QuarantineReason::UnknownMessage => 5,
-        QuarantineReason::ForeignAccount => 6,
-        QuarantineReason::Malformed => 7,
+        QuarantineReason::TooOld => 4,
+        QuarantineReason::BeforeEpoch => 5,
+        QuarantineReason::UnknownMessage => 6,
+        QuarantineReason::ForeignAccount => 7,
+        QuarantineReason::Malformed => 8,
     }
 }
 
@@ -93,6 +95,11 @@ impl Ingest {
         Self { shared: Arc::new(Shared { store, quarantine, routes, writers, metrics, clock, noted }) }
     }
 
+    /// How old what comes now may be.
+    pub fn recent(&self) -> Age {
+        Age::Recent(self.shared.clock.now())
+    }
+
     /// The quarantine that this ingest writes.
     pub fn quarantine(&self) -> &Quarantine {
         &self.shared.quarantine
@@ -105,8 +112,8 @@ impl Ingest {
 
     /// Takes a POST's changes. Ok means that all of it is durable somewhere.
     pub async fn take(&self, changes: Vec<Change>, accounts: &Accounts) -> Result<(), StoreAway> {
-        let (placed, mut result) = self.place(&changes, accounts).await;
         let now = self.shared.clock.now();
+        let (placed, mut result) = self.place(&changes, accounts, Age::Recent(now)).await;
         self.note_activity(&changes, &placed, now);
         let put = changes.iter().zip(placed).enumerate();
         let put = put.filter_map(|(place, (change, reason))| Some(self.put_away(change, reason?, (now, place))));
@@ -122,6 +129,7 @@ impl Ingest {
         &self,
         changes: &[Change],
         accounts: &Accounts,
+        age: Age,
     ) -> (Vec<Option<QuarantineReason>>, Result<(), StoreAway>) {
         let mut places = Places(vec![None; changes.len()]);
         let mut batches: HashMap<CompanyId, Batch> = HashMap::new();
@@ -161,11 +169,12 @@ impl Ingest {
                                 Vec::new()
                             });
                             for item in items {
-                                if is_before_epoch(item, &route) {
-                                    self.count(item.kind, "quarantine");
-                                    places.refuse(index, QuarantineReason::BeforeEpoch);
-                                } else {
-                                    batch.push((index, entry(item.clone(), &route)));
+                                match admit::refuse(item, &route, age) {
+                                    Some(reason) => {
+                                        self.count(item.kind, "quarantine");
+                                        places.refuse(index, reason);
+                                    }
+                                    None => batch.push((index, entry(item.clone(), &route))),
                                 }
                             }
                         }
@@ -335,16 +344,6 @@ fn entry(item: Item, route: &Route) -> NewEntry {
     item.into_entry(line, route.epoch, route.epoch_at.is_some())
 }
 
-/// Was it written before the line came to its present company? Then it was meant for another. What bears no time can't
-/// be told from that on a line that changed hands. Statuses are judged by the message they speak of instead.
-fn is_before_epoch(item: &Item, route: &Route) -> bool {
-    match route.epoch_at {
-        None => false,
-        Some(_) if item.kind == Kind::Status => false,
-        Some(epoch_at) => item.timestamp.is_none_or(|timestamp| timestamp < epoch_at.as_second()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,19 +380,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_for_the_former_owner() {
+    fn statuses_of_a_line_that_changed_hands_need_their_message() {
         let moved = Some("1970-01-01T00:01:40Z");
-        let table = [
-            ("message", "\"99\"", None, false),
-            ("message", "\"99\"", moved, true),
-            ("message", "\"100\"", moved, false),
-            ("message", "null", moved, true),
-            ("message", "null", None, false),
-            ("status", "\"99\"", moved, false),
-        ];
-        for (kind, timestamp, epoch_at, want) in table {
-            assert_eq!(is_before_epoch(&item(kind, timestamp), &route(epoch_at)), want, "{kind} {timestamp}");
-        }
         assert!(entry(item("status", "\"99\""), &route(moved)).about_required);
         assert!(!entry(item("status", "\"99\""), &route(None)).about_required);
         assert!(!entry(item("message", "\"100\""), &route(moved)).about_required);
@@ -404,6 +392,7 @@ mod tests {
         let mut places = Places(vec![None]);
         places.refuse(0, QuarantineReason::Malformed);
         places.refuse(0, QuarantineReason::NotHeld);
+        places.refuse(0, QuarantineReason::TooOld);
         places.refuse(0, QuarantineReason::BeforeEpoch);
         places.refuse(7, QuarantineReason::BeforeEpoch);
         assert_eq!(places.0, [Some(QuarantineReason::NotHeld)]);

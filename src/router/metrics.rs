@@ -64,6 +64,10 @@ pub struct Metrics {
     pub last_post: Gauge,
     /// Lines at work that no webhook has named for a day.
     pub silent: Gauge,
+    /// Entries that retention removed.
+    pub retention_removed: Counter,
+    /// When this replica's last round of retention ended, seconds since 1970.
+    pub retention_round: Gauge,
 }
 
 fn histogram() -> Histogram {
@@ -85,6 +89,8 @@ impl Metrics {
             replayed: Counter::default(),
             last_post: Gauge::default(),
             silent: Gauge::default(),
+            retention_removed: Counter::default(),
+            retention_round: Gauge::default(),
         };
         registry.register("router_webhook_requests", "Webhook POSTs by result", all.requests.clone());
         registry.register("router_webhook_duration_seconds", "From a POST to its answer", all.duration.clone());
@@ -97,6 +103,8 @@ impl Metrics {
         registry.register("router_replayed", "Changes that came back from quarantine", all.replayed.clone());
         registry.register("router_last_post_timestamp_seconds", "Last signed POST", all.last_post.clone());
         registry.register("router_silent_numbers", "Active lines that no webhook named for a day", all.silent.clone());
+        registry.register("router_retention_removed", "Entries that retention removed", all.retention_removed.clone());
+        registry.register("router_retention_round_timestamp_seconds", "Last round", all.retention_round.clone());
         all
     }
 

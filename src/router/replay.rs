@@ -160,7 +160,7 @@ async fn replay_one(ingest: &Ingest, quarantined: Quarantined) -> Result<bool, R
     // What is no account's id is no account's line.
     let accounts = Accounts::Only(WabaId::parse(entry_id.clone()).into_iter().collect());
     let change = split::change(&entry_id, None, body.expose());
-    let (placed, result) = ingest.place(&[change], &accounts).await;
+    let (placed, result) = ingest.place(&[change], &accounts, ingest.recent()).await;
     result?;
     match placed.first().copied().flatten() {
         None => {

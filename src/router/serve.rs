@@ -1,5 +1,6 @@
 //! Starts the ingest: the webhook port and the tasks behind it. Sockets are started beside it by the command line.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -13,6 +14,7 @@ use crate::telemetry::{Part, Readiness, Registry};
 
 use super::append::OnAppend;
 use super::ingest::Ingest;
+use super::keeper::{Grown, Keeper};
 use super::metrics::Metrics;
 use super::portfolios::Portfolios;
 use super::routes::RouteTable;
@@ -51,8 +53,15 @@ pub fn serve(
     let Settings { verify_token, portfolios, quarantine_keys, store, routes, clock, on_append } = settings;
     let metrics = Metrics::register(registry);
     let (routes_part, store_part) = (readiness.part("routes"), readiness.part("store"));
+    let grown = Grown::default();
+    let noted = grown.clone();
+    let on_append: OnAppend = Arc::new(move |company, seq| {
+        noted.note(company);
+        on_append(company, seq);
+    });
+    let keeper = store.clone().map(|store| Keeper::new(store, Arc::clone(&clock), metrics.clone()));
     let ingest = store.clone().map(|store| {
-        Ingest::new(store, quarantine_keys, routes.clone(), metrics.clone(), std::sync::Arc::clone(&clock), on_append)
+        Ingest::new(store, quarantine_keys, routes.clone(), metrics.clone(), Arc::clone(&clock), on_append)
     });
     let silence = std::sync::Arc::clone(&clock);
     let webhook = Webhook::new(verify_token, portfolios.clone(), ingest.clone(), metrics.clone(), clock);
@@ -68,6 +77,11 @@ pub fn serve(
                 replay::run(ingest, metrics.clone(), stop.clone()).await;
             }
         };
+        let keeping = async {
+            if let Some(keeper) = keeper {
+                keeper.run(grown, stop.clone()).await;
+            }
+        };
         tokio::join!(
             listen::serve(listener, app, Limits::new("webhook", CONNECTIONS), stop.clone()),
             routes.run(routes_part, stop.clone()),
@@ -75,6 +89,7 @@ pub fn serve(
             watch_store(store.clone(), store_part, stop.clone()),
             replaying,
             listening,
+            keeping,
         );
     }
 }

@@ -11,6 +11,7 @@ use super::Store;
 use super::companies::Company;
 use super::cursors::Cursors;
 use super::log::Log;
+use super::states::States;
 
 /// The platform's own database.
 pub(super) fn platform_database(client: &Client) -> Database {
@@ -54,6 +55,11 @@ impl CompanyDb {
     /// Where each recruiter's device stopped.
     pub fn cursors(&self) -> Cursors {
         Cursors::new(&self.database)
+    }
+
+    /// How far each message has come.
+    pub fn states(&self) -> States {
+        States::new(self.log(), &self.database)
     }
 
     pub(super) fn database(&self) -> &Database {

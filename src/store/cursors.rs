@@ -50,9 +50,9 @@ pub enum Start {
     Reset,
 }
 
-/// Judges a cursor. `here` is the fingerprint of the entry at its seq, if that is kept; `oldest` the oldest kept seq.
-pub(super) fn judge(cursor: &Cursor, here: Option<&str>, oldest: Option<Seq>, head: Seq) -> Start {
-    match (here, oldest) {
+/// Judges a cursor. `here` is the fingerprint of the entry at its seq, if that is kept; `next` the first kept seq behind it.
+pub(super) fn judge(cursor: &Cursor, here: Option<&str>, next: Option<Seq>, head: Seq) -> Start {
+    match (here, next) {
         _ if cursor.seq > head => Start::Reset,
         _ if cursor.seq == 0 => {
             if cursor.fingerprint.is_empty() {
@@ -63,10 +63,10 @@ pub(super) fn judge(cursor: &Cursor, here: Option<&str>, oldest: Option<Seq>, he
         }
         (Some(fingerprint), _) if fingerprint == cursor.fingerprint => Start::After(cursor.seq),
         (Some(_), _) => Start::Reset,
-        // Removed by retention: what is left goes on at the oldest.
-        (None, Some(oldest)) if cursor.seq < oldest => Start::After(oldest - 1),
-        // A hole between old fences and the kept rest: go on behind it.
-        (None, _) => Start::After(cursor.seq),
+        // Removed by retention: it goes on at the oldest that is left, be it an entry of ours that is kept for ever.
+        (None, Some(next)) => Start::After(next - 1),
+        // Nothing follows.
+        (None, None) => Start::After(cursor.seq),
     }
 }
 
@@ -164,26 +164,29 @@ mod tests {
 
     #[test]
     fn judged_against_the_log() {
-        // cursor, fingerprint at its seq, oldest, head, verdict
+        // cursor, fingerprint at its seq, the first kept behind it, head, verdict
         let table = [
             ("0.", None, None, 0, Start::After(0)),
             ("0.", None, Some(1), 9, Start::After(0)),
+            ("0.", None, Some(7), 9, Start::After(0)),
             ("0.aa", None, Some(1), 9, Start::Reset),
-            ("5.aa", Some("aa"), Some(1), 9, Start::After(5)),
-            ("9.aa", Some("aa"), Some(1), 9, Start::After(9)),
+            ("5.aa", Some("aa"), Some(6), 9, Start::After(5)),
+            ("9.aa", Some("aa"), None, 9, Start::After(9)),
             // Ahead of the log: a backup was restored.
-            ("10.aa", None, Some(1), 9, Start::Reset),
+            ("10.aa", None, None, 9, Start::Reset),
             ("1.aa", None, None, 0, Start::Reset),
             // Restored and written to again: the seq exists, but it is another entry.
-            ("5.aa", Some("bb"), Some(1), 9, Start::Reset),
-            ("5.", Some("bb"), Some(1), 9, Start::Reset),
+            ("5.aa", Some("bb"), Some(6), 9, Start::Reset),
+            ("5.", Some("bb"), Some(6), 9, Start::Reset),
             // Removed by retention.
             ("5.aa", None, Some(7), 9, Start::After(6)),
-            // An old fence is kept below the gap that retention made.
-            ("5.aa", None, Some(2), 9, Start::After(5)),
+            // Removed up to here.
+            ("5.aa", None, Some(6), 9, Start::After(5)),
+            // An old fence stands below the gap that retention made behind it.
+            ("1.aa", Some("aa"), Some(7), 9, Start::After(1)),
         ];
-        for (cursor, here, oldest, head, want) in table {
-            assert_eq!(judge(&cursor.parse().unwrap(), here, oldest, head), want, "{cursor}");
+        for (cursor, here, next, head, want) in table {
+            assert_eq!(judge(&cursor.parse().unwrap(), here, next, head), want, "{cursor}");
         }
     }
 }

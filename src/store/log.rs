@@ -22,6 +22,7 @@ use super::cursors::{self, Cursor, Start};
 use super::error::StoreError;
 use super::fences::Fences;
 use super::log_entry::{LogEntry, Seq};
+use super::states;
 
 /// Reads are given up after this long.
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -68,6 +69,7 @@ pub(super) async fn ensure(database: &Database) -> Result<(), StoreError> {
         partial(doc! { "contact.wa_id": 1, "_id": -1 }, "contact_phone", false, present("contact.wa_id")),
     ];
     database.collection::<LogEntry>("log").create_indexes(indexes).await.map_err(driver)?;
+    states::ensure(database).await?;
     cursors::ensure(database).await
 }
 
@@ -111,19 +113,20 @@ impl Log {
 
     /// The newest seq; 0 while the log is empty.
     pub async fn head(&self) -> Result<Seq, StoreError> {
-        self.edge(-1).await.map(|seq| seq.unwrap_or(0))
+        self.edge(Document::new(), -1).await.map(|seq| seq.unwrap_or(0))
     }
 
-    /// The oldest seq that is kept; None while the log is empty.
+    /// The oldest kept item; None while there is none. Entries of ours don't count: they are kept for ever, and would
+    /// pretend that nothing was removed.
     pub async fn oldest(&self) -> Result<Option<Seq>, StoreError> {
-        self.edge(1).await
+        self.edge(doc! { "ours": { "$ne": true } }, 1).await
     }
 
-    async fn edge(&self, direction: i32) -> Result<Option<Seq>, StoreError> {
+    async fn edge(&self, filter: Document, direction: i32) -> Result<Option<Seq>, StoreError> {
         let find = self
             .entries
             .clone_with_type::<Document>()
-            .find_one(doc! {})
+            .find_one(filter)
             .sort(doc! { "_id": direction })
             .projection(doc! { "_id": 1 })
             .max_time(READ_LIMIT)
@@ -242,8 +245,8 @@ impl Log {
     /// Where a client with this cursor goes on, or that it must start anew.
     pub async fn judge(&self, cursor: &Cursor) -> Result<Start, StoreError> {
         let here = self.entry(cursor.seq).await?;
-        let oldest = self.oldest().await?;
+        let next = self.edge(doc! { "_id": { "$gt": cursor.seq } }, 1).await?;
         let head = self.head().await?;
-        Ok(cursors::judge(cursor, here.as_ref().map(|entry| entry.fp.as_str()), oldest, head))
+        Ok(cursors::judge(cursor, here.as_ref().map(|entry| entry.fp.as_str()), next, head))
     }
 }

@@ -28,8 +28,10 @@ pub mod log;
 pub mod log_watch;
 pub mod presence;
 pub mod quarantine;
+pub mod retention;
 pub mod revocations;
 pub mod routes;
+pub mod states;
 
 pub use account_events::AccountEvents;
 pub use appender::{Appender, Outcome};
@@ -49,3 +51,4 @@ pub use presence::{Claim, DeviceKey, Presence, PresenceWatch};
 pub use quarantine::{Quarantine, QuarantineKeys, QuarantineReason};
 pub use revocations::{Revocation, Revocations};
 pub use routes::{Route, RouteChange, RouteState, RouteWatch, Routes};
+pub use states::{MessageState, State, States};

@@ -38,6 +38,8 @@ pub enum QuarantineReason {
     Disabled,
     /// The company's log does not hold the line yet, or not any more.
     NotHeld,
+    /// So old that it could be a repeat of what retention has removed.
+    TooOld,
     /// Written by the candidate before the line came to its present company.
     BeforeEpoch,
     /// A status of a message that the present company's log does not know, on a line that changed hands.
@@ -57,6 +59,7 @@ impl QuarantineReason {
             Self::UnknownNumber => "unknown_number",
             Self::Disabled => "disabled",
             Self::NotHeld => "not_held",
+            Self::TooOld => "too_old",
             Self::BeforeEpoch => "before_epoch",
             Self::UnknownMessage => "unknown_message",
             Self::ForeignAccount => "foreign_account",

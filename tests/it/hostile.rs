@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::store::bed::*;
 use crate::support::wait;
-use crate::webhook::{Router, body, change, ids, quarantined, sold, text, texts};
+use crate::webhook::{Router, body, change, ids, lately, quarantined, sold, text, texts};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn as_many_updates_as_meta_sends_at_once() -> Result<()> {
@@ -18,7 +18,7 @@ async fn as_many_updates_as_meta_sends_at_once() -> Result<()> {
     // Meta batches up to a thousand updates; here each is of a candidate who was never seen.
     let (mut messages, mut contacts) = (Vec::new(), Vec::new());
     for n in 0..1000 {
-        let message = text(&format!("w{n}"), 1_793_000_000).replace("MA.1", &format!("MA.{n}"));
+        let message = text(&format!("w{n}"), lately()).replace("MA.1", &format!("MA.{n}"));
         messages.push(message.replacen('{', &format!(r#"{{"from":"2126{n:08}","#), 1));
         contacts.push(format!(r#"{{"user_id":"MA.{n}","wa_id":"2126{n:08}","profile":{{"name":"Amina"}}}}"#));
     }

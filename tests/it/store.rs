@@ -2,6 +2,7 @@
 
 pub mod bed;
 mod interleavings;
+mod keeping;
 mod log;
 mod people;
 mod tables;

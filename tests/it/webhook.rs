@@ -12,7 +12,7 @@ use clientnumber::store::{CompanyDb, FenceAction, LogEntry, QuarantineKeys, Rout
 use clientnumber::telemetry::{Readiness, Registry};
 use jiff::Timestamp;
 use mongodb::bson::{Document, doc};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -93,6 +93,13 @@ pub fn change(line: &str, rest: &str) -> String {
     format!(r#"{{"field":"messages","value":{{"metadata":{{"phone_number_id":"{line}"}},{rest}}}}}"#)
 }
 
+/// A moment a little before now, the same for the whole process: what is sent twice must be the same text, and what is
+/// older than a week goes to quarantine.
+pub fn lately() -> i64 {
+    static AT: LazyLock<i64> = LazyLock::new(|| Timestamp::now().as_second() - 1000);
+    *AT
+}
+
 pub fn text(wamid: &str, timestamp: i64) -> String {
     format!(
         r#"{{"from_user_id":"MA.1","id":"{wamid}","timestamp":"{timestamp}","type":"text","text":{{"body":"Salam {wamid}"}}}}"#
@@ -100,7 +107,7 @@ pub fn text(wamid: &str, timestamp: i64) -> String {
 }
 
 pub fn texts(line: &str, wamids: &[&str]) -> String {
-    let all: Vec<String> = wamids.iter().map(|wamid| text(wamid, 1_793_000_000)).collect();
+    let all: Vec<String> = wamids.iter().map(|wamid| text(wamid, lately())).collect();
     change(line, &format!(r#""messages":[{}]"#, all.join(",")))
 }
 
@@ -197,7 +204,7 @@ async fn what_may_not_go_to_a_company() -> Result<()> {
     // Meanwhile the router still has the old route: the fence holds.
     router.taken(&body("104", &[texts("1", &["between"])])).await?;
     assert_eq!(ids(&whole(&atlas).await?), [""; 0]);
-    let epoch_at = Some(Timestamp::from_second(1_793_000_000)?);
+    let epoch_at = Some(Timestamp::from_second(lately())?);
     let next = Route { epoch: 2, epoch_at, waba_id: WabaId::parse("104")?, ..route("rif", "1") };
     bed.store.routes().put(&next, Some(1)).await?;
     wait::until(SOON, "the new route to be used", async || match whole(&moved).await {
@@ -206,7 +213,7 @@ async fn what_may_not_go_to_a_company() -> Result<()> {
         Err(error) => Seen::Never(error.to_string()),
     })
     .await?;
-    let mixed = format!(r#""messages":[{},{}]"#, text("before", 1_792_999_999), text("after", 1_793_000_001));
+    let mixed = format!(r#""messages":[{},{}]"#, text("before", lately() - 1), text("after", lately() + 1));
     let status = |wamid| format!(r#""statuses":[{{"id":"{wamid}","status":"read","recipient_user_id":"MA.1"}}]"#);
     router
         .taken(&body("104", &[change("1", &mixed), change("1", &status("elsewhere")), change("1", &status("after"))]))

@@ -141,7 +141,7 @@ async fn a_router_with_a_store() -> Result<()> {
     let mut platform = Platform::of(&bed).await?;
     let (rows, mut failures) = (rows()?, Vec::new());
     for row in &rows {
-        let mut expected = row.expected();
+        let mut expected = row.expected_now();
         expected.account.sort();
         for (company, entries) in &mut expected.entries {
             readers.get(company.as_str()).context("a row's company is not sold")?.keep_known(entries);
@@ -158,7 +158,7 @@ async fn a_router_with_a_store() -> Result<()> {
             }
         }
         compare(&row.name, expected, &got, &mut failures);
-        if texts != split_alone(&row.body).1 {
+        if !row.late && texts != split_alone(&row.body).1 {
             failures.push(format!("{}: a text is not as it was sent", row.name));
         }
 
