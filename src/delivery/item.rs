@@ -173,6 +173,11 @@ fn shape(entry: &LogEntry) -> Shape<'_> {
             (shape.kind, shape.field) = ("event", Some("company"));
             shape.content = to_raw_value(&serde_json::json!({"action": "closed"})).ok();
         }
+        Kind::Erasure => {
+            (shape.kind, shape.field) = ("event", Some("contact"));
+            let content = serde_json::json!({"action": "erased", "contact_ids": entry.erased});
+            shape.content = to_raw_value(&content).ok();
+        }
         Kind::Erased => {}
     }
     shape

@@ -20,7 +20,7 @@ fn entry(kind: Kind, raw: Option<&str>) -> LogEntry {
         kind,
         at: "2026-11-24T10:00:00.5Z".parse().unwrap(),
         fp: "0a1b".into(),
-        ours: kind.is_fence(),
+        ours: kind.is_ours(),
         line: Some(LineRef {
             phone_number_id: PhoneNumberId::parse("1060").unwrap(),
             phone_number: E164::parse("+212612345678").unwrap(),
@@ -45,6 +45,8 @@ fn entry(kind: Kind, raw: Option<&str>) -> LogEntry {
         client_ref: None,
         recruiter: None,
         merged: Vec::new(),
+        erased: Vec::new(),
+        gone: Vec::new(),
         raw: raw.map(|r| Pii(r.to_owned())),
     }
 }
@@ -140,6 +142,18 @@ fn every_kind() {
                 "content": {"action": "closed"}}),
         ),
         (
+            LogEntry {
+                line: None,
+                contact_id: None,
+                contact: None,
+                erased: vec!["c-1".into(), "c-2".into()],
+                gone: vec!["00ff".into()],
+                ..entry(Kind::Erasure, None)
+            },
+            json!({"seq": 7, "kind": "event", "at": "2026-11-24T10:00:00.500Z", "field": "contact",
+                "content": {"action": "erased", "contact_ids": ["c-1", "c-2"]}}),
+        ),
+        (
             entry(Kind::Erased, Some(text)),
             json!({"seq": 7, "kind": "erased", "at": "2026-11-24T10:00:00.500Z", "contact": {"id": "c-1"}}),
         ),
@@ -173,7 +187,7 @@ fn what_parsers_may_not_take_is_a_string() {
 
 #[test]
 fn wamids_stay_inside_content() {
-    for kind in [Kind::Message, Kind::Status, Kind::Sent, Kind::Contact, Kind::Event, Kind::Erased] {
+    for kind in [Kind::Message, Kind::Status, Kind::Sent, Kind::Contact, Kind::Event, Kind::Erased, Kind::Erasure] {
         assert!(!render(&entry(kind, Some("{}"))).unwrap().json.get().contains("wamid"), "{kind:?}");
     }
 }

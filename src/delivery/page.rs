@@ -106,8 +106,7 @@ impl Ring {
             return;
         }
         if item.seq != self.head + 1 {
-            self.items.clear();
-            self.bytes = 0;
+            self.forget();
         }
         self.head = item.seq;
         self.bytes += item.size();
@@ -117,6 +116,12 @@ impl Ring {
                 self.bytes -= oldest.size();
             }
         }
+    }
+
+    /// Forgets all items, and stands where it stood: whoever is behind reads the log, where some are stubs by now.
+    pub fn forget(&mut self) {
+        self.items.clear();
+        self.bytes = 0;
     }
 
     /// What comes after `seq`.

@@ -199,11 +199,15 @@ async fn erased(company: &CompanyId, context: &TailContext) -> bool {
 fn take(shared: &Shared, context: &TailContext, entries: &[LogEntry]) {
     let Some(newest) = entries.last().map(|entry| entry.seq) else { return };
     let now = context.clock.now();
-    let rendered: Vec<_> = entries.iter().filter_map(item::render).map(Arc::new).collect();
+    let rendered: Vec<_> =
+        entries.iter().filter_map(|entry| Some((entry.kind, Arc::new(item::render(entry)?)))).collect();
     {
         let mut ring = shared.ring.write().unwrap_or_else(PoisonError::into_inner);
-        for item in rendered {
+        for (kind, item) in rendered {
             Metrics::observe(&context.metrics.news_lag, item.at, now);
+            if kind == Kind::Erasure {
+                ring.forget();
+            }
             ring.push(item);
         }
     }

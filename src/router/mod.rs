@@ -9,6 +9,8 @@
 
 pub mod admit;
 pub mod append;
+pub mod chosen;
+pub mod forget;
 pub mod ingest;
 pub mod keeper;
 pub mod metrics;

@@ -11,9 +11,10 @@ use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{PhoneNumberId, WabaId};
-use crate::store::StoreError;
 use crate::store::quarantine::Quarantined;
+use crate::store::{QuarantineReason, StoreError};
 
+use super::admit::Age;
 use super::ingest::{Ingest, StoreAway};
 use super::metrics::Metrics;
 use super::portfolios::Accounts;
@@ -113,7 +114,7 @@ async fn look(ingest: &Ingest, metrics: &Metrics, stuck: &mut Stuck) -> Result<(
             .await
             .is_ok_and(|looked| looked.route.is_some_and(|route| route.state.accepts()));
         if routed {
-            let done = match replay_line(ingest, metrics, &line, false).await {
+            let done = match replay_line(ingest, metrics, &line).await {
                 Ok(done) => done,
                 // The other lines' companies may well be writable.
                 Err(error) => {
@@ -135,16 +136,11 @@ async fn look(ingest: &Ingest, metrics: &Metrics, stuck: &mut Stuck) -> Result<(
     Ok(())
 }
 
-/// Brings back what a line has in quarantine: of the reasons that pass by themselves, or of all.
-pub async fn replay_line(
-    ingest: &Ingest,
-    metrics: &Metrics,
-    line: &PhoneNumberId,
-    all: bool,
-) -> Result<Replayed, ReplayError> {
+/// Brings back what a line has in quarantine for the reasons that pass by themselves.
+async fn replay_line(ingest: &Ingest, metrics: &Metrics, line: &PhoneNumberId) -> Result<Replayed, ReplayError> {
     let mut done = Replayed::default();
-    for quarantined in ingest.quarantine().of_line(line, all, BATCH).await? {
-        if replay_one(ingest, quarantined).await? {
+    for quarantined in ingest.quarantine().of_line(line, false, BATCH).await? {
+        if replay_one(ingest, quarantined, ingest.recent()).await?.is_none() {
             metrics.replayed.inc();
             done.stored += 1;
         } else {
@@ -154,26 +150,29 @@ pub async fn replay_line(
     Ok(done)
 }
 
-async fn replay_one(ingest: &Ingest, quarantined: Quarantined) -> Result<bool, ReplayError> {
+/// The account was judged when it came, but not whether the line is that account's: its route was not known then. What is
+/// no account's id is no account's line.
+pub(super) fn accounts_of(entry_id: &str) -> Accounts {
+    Accounts::Only(WabaId::parse(entry_id.to_owned()).into_iter().collect())
+}
+
+/// Brings a change to its company, as far as it is taken there; why it stays, if not all of it was.
+pub(super) async fn replay_one(
+    ingest: &Ingest,
+    quarantined: Quarantined,
+    age: Age,
+) -> Result<Option<QuarantineReason>, ReplayError> {
     let Quarantined { id, entry_id, body, .. } = quarantined;
-    // The account was judged when it came, but not whether the line is that account's: its route was not known then.
-    // What is no account's id is no account's line.
-    let accounts = Accounts::Only(WabaId::parse(entry_id.clone()).into_iter().collect());
     let change = split::change(&entry_id, None, body.expose());
-    let (placed, result) = ingest.place(&[change], &accounts, ingest.recent()).await;
+    let (placed, result) = ingest.place(&[change], &accounts_of(&entry_id), age).await;
     result?;
-    match placed.first().copied().flatten() {
-        None => {
-            ingest.quarantine().remove(&id).await?;
-            Ok(true)
-        }
-        Some(reason) => {
-            if !reason.replays_by_itself() {
-                ingest.quarantine().set_reason(&id, reason).await?;
-            }
-            Ok(false)
-        }
+    let reason = placed.first().copied().flatten();
+    match reason {
+        None => ingest.quarantine().remove(&id).await?,
+        Some(reason) if !reason.replays_by_itself() => ingest.quarantine().set_reason(&id, reason).await?,
+        Some(_) => {}
     }
+    Ok(reason)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use rand::RngExt;
 use crate::domain::Pii;
 
 use super::appender::Outcome;
-use super::fences::{FenceAction, Fences};
+use super::fences::{FenceAction, Fences, Refused};
 use super::log_entry::{Kind, LogEntry, NewEntry, Seq};
 use super::people::People;
 
@@ -125,16 +125,28 @@ impl Job {
         }
     }
 
+    /// Settles what was erased and comes again: it is not stored a second time.
+    pub(super) fn drop_gone(&mut self, is_gone: impl Fn(&Pii<String>) -> bool) {
+        for (item, outcome) in self.items.iter().zip(&mut self.outcomes) {
+            if outcome.is_none() && [&item.meta_id, &item.about].into_iter().flatten().any(&is_gone) {
+                *outcome = Some(Outcome::Duplicate);
+            }
+        }
+    }
+
     /// Refuses what the fences forbid. True if something would be refused by fences that are not known to be current.
     pub(super) fn refuse_by_fences(&mut self, fences: &Fences, current: bool) -> bool {
         for (item, outcome) in self.items.iter().zip(&mut self.outcomes) {
-            let line = &item.line.phone_number_id;
-            let verdict = match item.kind {
-                Kind::Closed => Ok(()),
+            let line = item.line.as_ref().map(|line| &line.phone_number_id);
+            let verdict = match (item.kind, line) {
+                (Kind::Closed, _) => Ok(()),
+                (Kind::Erasure, _) if fences.is_closed() => Err(Refused::Closed),
+                (Kind::Erasure, _) => Ok(()),
+                (_, None) => Err(Refused::NotHeld),
                 // The fence itself may be there already, then it is a repeat and not against the rule.
-                Kind::Fence if fences.line(line) == fence_action(item).map(|action| (item.epoch, action)) => Ok(()),
-                Kind::Fence => fences.allows_fence(line, item.epoch),
-                _ => fences.allows(line, item.epoch),
+                (Kind::Fence, Some(line)) if fences.line(line) == fence_action(item).map(|a| (item.epoch, a)) => Ok(()),
+                (Kind::Fence, Some(line)) => fences.allows_fence(line, item.epoch),
+                (_, Some(line)) => fences.allows(line, item.epoch),
             };
             match verdict {
                 Err(_) if outcome.is_none() && !current => return true,
@@ -169,8 +181,8 @@ pub(super) fn draft(item: &NewEntry, seq: Seq, at: jiff::Timestamp) -> LogEntry 
         kind: item.kind,
         at,
         fp: format!("{:016x}", rand::rng().random::<u64>()),
-        ours: item.kind.is_fence(),
-        line: (item.kind != Kind::Closed).then(|| item.line.clone()),
+        ours: item.kind.is_ours(),
+        line: item.line.clone(),
         epoch: Some(item.epoch),
         action: fence_action(item),
         meta_id: item.meta_id.clone(),
@@ -186,6 +198,8 @@ pub(super) fn draft(item: &NewEntry, seq: Seq, at: jiff::Timestamp) -> LogEntry 
         client_ref: item.client_ref.clone(),
         recruiter: item.recruiter.clone(),
         merged: Vec::new(),
+        erased: item.erased.clone(),
+        gone: item.gone.clone(),
         raw: item.raw.clone(),
     }
 }
@@ -205,7 +219,7 @@ pub(super) fn random_id(prefix: &str) -> String {
 mod tests {
     use super::*;
     use crate::domain::{E164, PhoneNumberId};
-    use crate::store::{LineRef, Refused};
+    use crate::store::LineRef;
 
     fn item(id: &str) -> NewEntry {
         let line = LineRef {
@@ -227,6 +241,31 @@ mod tests {
         assert!(!job.is_open());
         let refused = Outcome::Refused(Refused::NotHeld);
         assert_eq!(job.into_outcomes(), [Outcome::Stored(7), Outcome::Duplicate, refused, Outcome::Duplicate]);
+    }
+
+    #[test]
+    fn what_was_erased_is_a_repeat_and_so_is_what_speaks_of_it() {
+        let status = NewEntry { about: Some(Pii("a".into())), ..item("a read") };
+        let mut job = Job::new(vec![item("a"), status, item("b")]);
+        job.settle(2, Outcome::Stored(7));
+        job.drop_gone(|id| id.expose() == "a" || id.expose() == "b");
+        let outcomes = job.into_outcomes();
+        assert_eq!(outcomes, [Outcome::Duplicate, Outcome::Duplicate, Outcome::Stored(7)]);
+    }
+
+    #[test]
+    fn an_erasure_needs_no_line_and_nothing_follows_closed() {
+        let of = |kind| Job::new(vec![NewEntry::of(kind)]);
+        for (kind, open) in [(Kind::Erasure, true), (Kind::Closed, true), (Kind::Message, false)] {
+            let mut job = of(kind);
+            job.refuse_by_fences(&Fences::default(), true);
+            assert_eq!(job.is_open(), open, "{kind:?}");
+        }
+        let mut closed = Fences::default();
+        closed.fold(&draft(&NewEntry::of(Kind::Closed), 1, jiff::Timestamp::UNIX_EPOCH));
+        let mut job = of(Kind::Erasure);
+        job.refuse_by_fences(&closed, true);
+        assert_eq!(job.into_outcomes(), [Outcome::Refused(Refused::Closed)]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::connect::bounded;
 use super::contacts::{Wanted, ages, gather};
 use super::courtesy::Streak;
 use super::drafts::{Basis, Draft, Drafted, draft_all};
+use super::erasure::gone;
 use super::error::StoreError;
 use super::fences::{FenceAction, Refused};
 use super::log::Log;
@@ -117,7 +118,13 @@ impl Appender {
         self.append_ours(fence, deadline).await
     }
 
-    async fn append_ours(&mut self, entry: NewEntry, deadline: Instant) -> Result<bool, StoreError> {
+    /// Appends what ends a log: nothing follows it. True if it was not there before.
+    pub async fn append_closed(&mut self, deadline: Instant) -> Result<bool, StoreError> {
+        let closed = NewEntry { meta_id: Some(Pii("closed".into())), ..NewEntry::of(Kind::Closed) };
+        self.append_ours(closed, deadline).await
+    }
+
+    pub(super) async fn append_ours(&mut self, entry: NewEntry, deadline: Instant) -> Result<bool, StoreError> {
         match self.append(vec![entry], deadline).await?.pop() {
             Some(Outcome::Stored(_)) => Ok(true),
             Some(Outcome::Duplicate) => Ok(false),
@@ -144,6 +151,10 @@ impl Appender {
             job.look_up = false;
         }
         let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
+        if !view.gone.is_empty() {
+            let company = self.log.company();
+            job.drop_gone(|id| view.gone.contains(&gone(company, id)));
+        }
         if job.refuse_by_fences(&view.fences, *refreshed) {
             // Refused by what this writer knows, which may be old: the controller appends fences too.
             job.behind = true;

@@ -131,6 +131,12 @@ impl Companies {
         Ok((company, db))
     }
 
+    /// Changes a record.
+    pub(super) async fn update(&self, id: &CompanyId, change: Document) -> Result<(), StoreError> {
+        let changed = self.records.update_one(doc! { "_id": id.as_str() }, change).await;
+        changed.map(|_| ()).map_err(|e| StoreError::from_driver("the company's record", e))
+    }
+
     /// The record, if there is one.
     pub async fn get(&self, id: &CompanyId) -> Result<Option<Company>, StoreError> {
         self.records

@@ -86,7 +86,7 @@ pub(super) fn draft_all(items: &[(usize, NewEntry)], basis: &Basis<'_>) -> Draft
 }
 
 fn about_contact(item: &NewEntry, note: Note, seq: Seq, at: Timestamp) -> LogEntry {
-    let blank = NewEntry::new(Kind::Contact, item.line.clone(), item.epoch);
+    let blank = NewEntry { line: item.line.clone(), epoch: item.epoch, ..NewEntry::of(Kind::Contact) };
     LogEntry {
         contact_id: Some(note.known.id),
         contact: Some(note.known.contact),

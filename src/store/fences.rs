@@ -101,6 +101,11 @@ impl Fences {
         self.closed
     }
 
+    /// All lines that the log ever held.
+    pub fn lines(&self) -> impl Iterator<Item = &PhoneNumberId> {
+        self.lines.keys()
+    }
+
     /// The line's last epoch and fence.
     pub fn line(&self, line: &PhoneNumberId) -> Option<(i64, FenceAction)> {
         self.lines.get(line).copied()

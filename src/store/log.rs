@@ -21,7 +21,7 @@ use super::contacts;
 use super::cursors::{self, Cursor, Start};
 use super::error::StoreError;
 use super::fences::Fences;
-use super::log_entry::{LogEntry, Seq};
+use super::log_entry::{Kind, LogEntry, Seq};
 use super::states;
 
 /// Reads are given up after this long.
@@ -167,7 +167,13 @@ impl Log {
         Ok(page)
     }
 
-    async fn page(&self, filter: Document, direction: i32, limit: usize, max_bytes: usize) -> Result<Page, StoreError> {
+    pub(super) async fn page(
+        &self,
+        filter: Document,
+        direction: i32,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Page, StoreError> {
         let limit_i64 = i64::try_from(limit).unwrap_or(i64::MAX - 1);
         let entries = self.entries.clone();
         let read = async move {
@@ -207,16 +213,21 @@ impl Log {
 
     /// Which lines the log holds, from its fences.
     pub async fn fences(&self) -> Result<Fences, StoreError> {
+        let mut fences = Fences::default();
+        self.ours().await?.iter().for_each(|entry| fences.fold(entry));
+        Ok(fences)
+    }
+
+    /// Fences, `closed` and erasures, in the order of seq.
+    pub(super) async fn ours(&self) -> Result<Vec<LogEntry>, StoreError> {
+        let kinds = [Kind::Fence, Kind::Closed, Kind::Erasure].map(Kind::as_str);
         let cursor = self
             .entries
-            .find(doc! { "ours": true, "kind": { "$in": ["fence", "closed"] } })
+            .find(doc! { "ours": true, "kind": { "$in": kinds.as_slice() } })
             .sort(doc! { "_id": 1 })
             .await
             .map_err(driver)?;
-        let entries: Vec<LogEntry> = cursor.try_collect().await.map_err(driver)?;
-        let mut fences = Fences::default();
-        entries.iter().for_each(|entry| fences.fold(entry));
-        Ok(fences)
+        cursor.try_collect().await.map_err(driver)
     }
 
     /// Where a device without a cursor begins: before the newest `max` entries, and not before `since`.

@@ -35,6 +35,8 @@ pub enum Kind {
     Fence,
     /// The company is being erased; nothing is appended after it.
     Closed,
+    /// A candidate was erased: what stood before is forgotten.
+    Erasure,
 }
 
 impl Kind {
@@ -49,12 +51,13 @@ impl Kind {
             Self::Erased => "erased",
             Self::Fence => "fence",
             Self::Closed => "closed",
+            Self::Erasure => "erasure",
         }
     }
 
-    /// Ours, not a candidate's or Meta's.
-    pub fn is_fence(self) -> bool {
-        matches!(self, Self::Fence | Self::Closed)
+    /// Ours, not a candidate's or Meta's: kept for ever.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Fence | Self::Closed | Self::Erasure)
     }
 }
 
@@ -98,10 +101,10 @@ pub struct LogEntry {
     /// Random; a cursor carries it, so that another entry at the same place (a restored backup) is noticed.
     #[serde(default)]
     pub fp: String,
-    /// True on fences and `closed`, which a partial index finds by it.
+    /// True on fences, `closed` and erasures, which a partial index finds by it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ours: bool,
-    /// The line; absent on `closed`.
+    /// The line; absent on `closed` and erasures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<LineRef>,
     /// The line's epoch under which it was written.
@@ -149,6 +152,12 @@ pub struct LogEntry {
     /// Contacts that turned out to be this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<String>,
+    /// Contacts that were erased; on erasures only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<String>,
+    /// What of Meta's must not come back, as [`gone`](super::erasure::gone); on erasures only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
     /// Meta's own text of the message, status or value object, unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<Pii<String>>,
@@ -173,8 +182,8 @@ pub struct NewEntry {
     pub kind: Kind,
     /// What makes a repeat recognisable.
     pub meta_id: Option<Pii<String>>,
-    /// The line it came in by.
-    pub line: LineRef,
+    /// The line it came in by; None on what concerns none.
+    pub line: Option<LineRef>,
     /// The epoch of the route by which it was brought here.
     pub epoch: i64,
     /// Who it is from or to, as far as Meta says.
@@ -202,6 +211,10 @@ pub struct NewEntry {
     pub client_ref: Option<String>,
     /// Who sent it; on `sent`.
     pub recruiter: Option<String>,
+    /// Contacts that were erased.
+    pub erased: Vec<String>,
+    /// What of Meta's must not come back.
+    pub gone: Vec<String>,
     /// Meta's own text.
     pub raw: Option<Pii<String>>,
 }
@@ -209,11 +222,16 @@ pub struct NewEntry {
 impl NewEntry {
     /// An entry with nothing but its line.
     pub fn new(kind: Kind, line: LineRef, epoch: i64) -> Self {
+        Self { line: Some(line), epoch, ..Self::of(kind) }
+    }
+
+    /// An entry that concerns no line.
+    pub(super) fn of(kind: Kind) -> Self {
         Self {
             kind,
             meta_id: None,
-            line,
-            epoch,
+            line: None,
+            epoch: 0,
             contact: None,
             changes: Vec::new(),
             about: None,
@@ -226,6 +244,8 @@ impl NewEntry {
             field: None,
             client_ref: None,
             recruiter: None,
+            erased: Vec::new(),
+            gone: Vec::new(),
             raw: None,
         }
     }

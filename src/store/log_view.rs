@@ -1,6 +1,6 @@
 //! What a writer knows of a log, and how it comes to know it: by having read every entry up to head, fences included.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::TryStreamExt;
 use mongodb::bson::doc;
@@ -21,12 +21,15 @@ pub(super) struct View {
     pub(super) head: Seq,
     pub(super) fences: Fences,
     pub(super) people: People,
+    /// What was erased of Meta's and may still come again.
+    pub(super) gone: HashSet<String>,
 }
 
 impl View {
     pub(super) fn fold(&mut self, entry: &LogEntry) {
         self.fences.fold(entry);
         self.people.fold(entry);
+        self.gone.extend(entry.gone.iter().cloned());
         self.head = entry.seq;
     }
 }
@@ -35,8 +38,13 @@ impl View {
 /// the other order it would be missed.
 pub(super) async fn open(log: &Log) -> Result<View, StoreError> {
     let head = log.head().await?;
-    let fences = log.fences().await?;
-    Ok(View { head, fences, people: People::default() })
+    let (mut fences, mut gone) = (Fences::default(), HashSet::new());
+    for entry in log.ours().await? {
+        fences.fold(&entry);
+        // Without an end: they are few, and a status comes up to a month after its message.
+        gone.extend(entry.gone);
+    }
+    Ok(View { head, fences, people: People::default(), gone })
 }
 
 /// Reads what was appended since, by others or by us, and settles what is there. How many entries there were.

@@ -78,11 +78,24 @@ impl People {
 
     /// Takes in an entry, in the order of seq.
     pub(super) fn fold(&mut self, entry: &LogEntry) {
+        if !entry.erased.is_empty() {
+            self.forget(&entry.erased);
+        }
         let (Some(id), Some(contact)) = (&entry.contact_id, &entry.contact) else { return };
         for merged in &entry.merged {
             self.is_now(merged, id);
         }
         self.learn(&Known { id: id.clone(), contact: contact.clone() });
+    }
+
+    /// These contacts were erased: who writes under their ids of Meta's from now on is somebody new.
+    fn forget(&mut self, erased: &[String]) {
+        let kept = |id: &String| !erased.contains(id);
+        self.by_user.retain(|_, id| kept(id));
+        self.by_phone.retain(|_, id| kept(id));
+        self.current.retain(|id, _| kept(id));
+        self.ages.retain(|id, _| kept(id));
+        self.merged.retain(|from, to| kept(from) && kept(to));
     }
 
     pub(super) fn learn(&mut self, known: &Known) {

@@ -230,3 +230,20 @@ fn what_is_forgotten_is_forgotten_whole() {
     let known = (0..5).filter(|n| people.by_user(&Pii(format!("U{n}"))).is_some()).count();
     assert!((1..=2).contains(&known), "{known}");
 }
+
+#[test]
+fn who_was_erased_comes_back_as_somebody_new() {
+    let mut world = World::new();
+    assert_eq!(world.says("U1", "", "Amina"), "A U1 - Amina");
+    assert_eq!(world.says("", "212", ""), "B - 212 -");
+    let merged = world.says("U1", "212", "");
+    assert!(merged.starts_with("A U1 212 Amina | A"), "{merged}");
+    assert_eq!(world.says("U2", "213", "Brahim"), "C U2 213 Brahim");
+    let ids = [world.ids[0].clone(), world.ids[1].clone()];
+    let erasure = NewEntry { erased: ids.to_vec(), ..NewEntry::of(Kind::Erasure) };
+    world.people.fold(&crate::store::append_job::draft(&erasure, 9, jiff::Timestamp::UNIX_EPOCH));
+    assert!(ids.iter().all(|id| world.people.known(id).is_none()));
+    assert_eq!(world.says("U1", "", ""), "D U1 - -", "no name and no number is remembered");
+    assert_eq!(world.says("", "212", ""), "E - 212 -");
+    assert_eq!(world.says("U2", "", ""), "C U2 213 Brahim", "nobody else is forgotten");
+}

@@ -129,6 +129,12 @@ impl Presence {
         Ok(documents.iter().filter_map(claim).collect())
     }
 
+    /// Forgets a company's devices.
+    pub async fn forget(&self, company: &CompanyId) -> Result<(), StoreError> {
+        self.sessions.delete_many(doc! { "_id.company_id": company.as_str() }).await.map_err(driver)?;
+        Ok(())
+    }
+
     /// Follows new claims. Load [`Presence::since`] after opening it.
     pub async fn watch(&self) -> Result<PresenceWatch, StoreError> {
         let stream = self

@@ -53,6 +53,19 @@ pub enum QuarantineReason {
 }
 
 impl QuarantineReason {
+    /// All.
+    pub const ALL: [Self; 9] = [
+        Self::UnknownNumber,
+        Self::Disabled,
+        Self::NotHeld,
+        Self::TooOld,
+        Self::BeforeEpoch,
+        Self::UnknownMessage,
+        Self::ForeignAccount,
+        Self::Malformed,
+        Self::NotWritable,
+    ];
+
     /// The word in MongoDB and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -71,6 +84,14 @@ impl QuarantineReason {
     /// Does it go to the company by itself once the route and the log are there?
     pub fn replays_by_itself(self) -> bool {
         matches!(self, Self::UnknownNumber | Self::Disabled | Self::NotHeld | Self::NotWritable)
+    }
+}
+
+impl std::str::FromStr for QuarantineReason {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
+        found.ok_or_else(|| Invalid::new("reason", text, "give one that clientnumber replay lists"))
     }
 }
 
@@ -154,7 +175,7 @@ pub struct Quarantined {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+pub(super) struct Record {
     #[serde(rename = "_id")]
     id: String,
     entry_id: String,
@@ -181,6 +202,22 @@ const WHAT: &str = "quarantine";
 
 fn driver(error: mongodb::error::Error) -> StoreError {
     StoreError::from_driver("the quarantine", error)
+}
+
+/// The reasons that pass by themselves.
+fn waiting() -> Vec<&'static str> {
+    QuarantineReason::ALL
+        .into_iter()
+        .filter(|reason| reason.replays_by_itself())
+        .map(QuarantineReason::as_str)
+        .collect()
+}
+
+/// Removes all changes of a line, whoever holds the key; how many there were.
+pub(super) async fn remove_line(store: &Store, line: &PhoneNumberId) -> Result<u64, StoreError> {
+    let records = store.platform.collection::<Document>(WHAT);
+    let removed = records.delete_many(doc! { "phone_number_id": line.as_str() }).await.map_err(driver)?;
+    Ok(removed.deleted_count)
 }
 
 impl Quarantine {
@@ -237,12 +274,8 @@ impl Quarantine {
 
     /// The lines with changes that may go to their company by themselves.
     pub async fn waiting_lines(&self) -> Result<Vec<PhoneNumberId>, StoreError> {
-        let reasons = ["unknown_number", "disabled", "not_held", "not_writable"];
-        let ids = self
-            .records
-            .distinct("phone_number_id", doc! { "reason": { "$in": reasons.as_slice() } })
-            .await
-            .map_err(driver)?;
+        let ids =
+            self.records.distinct("phone_number_id", doc! { "reason": { "$in": waiting() } }).await.map_err(driver)?;
         Ok(ids.iter().filter_map(|id| id.as_str()?.parse().ok()).collect())
     }
 
@@ -251,7 +284,7 @@ impl Quarantine {
     pub async fn of_line(&self, line: &PhoneNumberId, all: bool, limit: i64) -> Result<Vec<Quarantined>, StoreError> {
         let mut filter = doc! { "phone_number_id": line.as_str() };
         if !all {
-            filter.insert("reason", doc! { "$in": ["unknown_number", "disabled", "not_held", "not_writable"] });
+            filter.insert("reason", doc! { "$in": waiting() });
         }
         let cursor = self
             .records
@@ -264,7 +297,11 @@ impl Quarantine {
         Ok(records.into_iter().filter_map(|record| self.open(record)).collect())
     }
 
-    fn open(&self, record: Record) -> Option<Quarantined> {
+    pub(super) fn records(&self) -> &Collection<Record> {
+        &self.records
+    }
+
+    pub(super) fn open(&self, record: Record) -> Option<Quarantined> {
         let Some(body) = self.keys.decrypt(&record.id, &record.key_id, &record.body.bytes) else {
             tracing::warn!(
                 key_id = record.key_id,
@@ -311,6 +348,16 @@ mod tests {
         assert!(after.decrypt("id2", &key_id, &sealed).is_none());
         assert!(QuarantineKeys::parse(&new).unwrap().decrypt("id1", &key_id, &sealed).is_none());
         assert!(after.decrypt("id1", &key_id, &sealed[..10]).is_none());
+    }
+
+    #[test]
+    fn reasons_are_words_and_back() {
+        for reason in QuarantineReason::ALL {
+            assert_eq!(reason.as_str().parse::<QuarantineReason>().unwrap(), reason);
+        }
+        assert_eq!(waiting(), ["unknown_number", "disabled", "not_held", "not_writable"]);
+        let error = "old".parse::<QuarantineReason>().unwrap_err().to_string();
+        assert!(error.contains("clientnumber replay"), "{error}");
     }
 
     #[test]

@@ -93,7 +93,8 @@ mod tests {
     fn what_may_go() {
         let log = |places: &[(Seq, i64)]| places.iter().map(|(seq, s)| Place { seq: *seq, at: at(*s) }).collect();
         // entries, head, cutoff, removed
-        let table: [(&[(Seq, i64)], Seq, i64, &[Seq]); 7] = [
+        type Row<'a> = (&'a [(Seq, i64)], Seq, i64, &'a [Seq]);
+        let table: [Row<'_>; 7] = [
             (&[], 0, 100, &[]),
             (&[(1, 10), (2, 20), (3, 30)], 3, 25, &[1, 2]),
             (&[(1, 10), (2, 20), (3, 30)], 3, 20, &[1]),

@@ -87,7 +87,7 @@ pub struct MessageState {
 }
 
 /// The message that a status speaks of: the first part of what makes its repeats recognisable.
-fn about(entry: &LogEntry) -> Option<&str> {
+pub(super) fn about(entry: &LogEntry) -> Option<&str> {
     let (wamid, rest) = entry.meta_id.as_ref()?.expose().split_once(' ')?;
     // Without ids of Meta's it is a hash of the text, and belongs to no message.
     let word = entry.status.as_deref()?;
@@ -256,6 +256,13 @@ impl States {
         let Some(oldest) = self.log.oldest().await? else { return Ok(0) };
         let removed = self.states.delete_many(doc! { "seq": { "$lt": oldest } }).await.map_err(driver)?;
         Ok(removed.deleted_count)
+    }
+
+    /// Removes what is known of these candidates' messages, and of these messages.
+    pub(super) async fn erase(&self, contact_ids: &[String], wamids: &[&str]) -> Result<(), StoreError> {
+        let theirs = doc! { "$or": [{ "contact_id": { "$in": contact_ids } }, { "_id": { "$in": wamids } }] };
+        self.states.delete_many(theirs).await.map_err(driver)?;
+        Ok(())
     }
 
     /// Forgets all: the next look begins at the log's beginning.
