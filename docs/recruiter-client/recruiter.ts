@@ -62,7 +62,17 @@ export interface Refusal {
   error: { code: string; message: string };
 }
 
-/** Where the client keeps what it has got. `save` must store items and cursor in one transaction. */
+/** The contacts that a person had erased, if that is what the item says: remove all that you have of them. */
+export function erased(item: Item): string[] | undefined {
+  if (item.kind !== "event" || item.field !== "contact") return undefined;
+  const content = item.content as { action?: string; contact_ids?: string[] } | undefined;
+  return content?.action === "erased" ? content.contact_ids : undefined;
+}
+
+/**
+ * Where the client keeps what it has got. `save` must store items and cursor in one transaction, and remove what an item
+ * says is `erased`.
+ */
 export interface RecruiterStore {
   load(): Promise<{ cursor?: string; seq: number }>;
   save(items: Item[], cursor: string, seq: number): Promise<void>;
@@ -78,7 +88,11 @@ export class MemoryStore implements RecruiterStore {
     return { cursor: this.cursor, seq: this.seq };
   }
   async save(items: Item[], cursor: string, seq: number) {
-    this.items.push(...items);
+    for (const item of items) {
+      const gone = erased(item);
+      if (gone) this.items = this.items.filter((known) => !gone.includes(known.contact?.id ?? ""));
+      this.items.push(item);
+    }
     this.cursor = cursor;
     this.seq = seq;
   }

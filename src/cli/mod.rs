@@ -1,9 +1,15 @@
 //! The command line: one file a subcommand. Exit codes: 0, 1 failed, 2 wrong use or configuration.
 
 mod clients;
+mod confirm;
 pub mod controller;
 pub mod crds;
+pub mod erase;
+pub mod export;
+pub mod export_lines;
 pub mod plugin;
+mod quarantine;
+pub mod replay;
 pub mod revoke;
 pub mod router;
 pub mod sandbox;
@@ -41,6 +47,12 @@ enum Command {
     Token(token::Args),
     /// Cut connections and refuse their tokens.
     Revoke(revoke::Args),
+    /// List what is in quarantine, or bring chosen changes back to their companies.
+    Replay(replay::Args),
+    /// Erase a candidate's or a company's data.
+    Erase(erase::Args),
+    /// Write a company's or a candidate's data as lines of JSON.
+    Export(export::Args),
     /// Hand in a line's code, or let Meta call it now.
     Verify(plugin::VerifyArgs),
     /// Look at a line now, whatever its next retry time is.
@@ -109,6 +121,9 @@ pub fn main() -> ExitCode {
         Command::Sandbox(args) => block_on(sandbox::run(*args)),
         Command::Token(args) => token::run(&args),
         Command::Revoke(args) => revoke::run(args),
+        Command::Replay(args) => with_logs(&cli.logs).and_then(|()| replay::run(args)),
+        Command::Erase(args) => with_logs(&cli.logs).and_then(|()| erase::run(args)),
+        Command::Export(args) => with_logs(&cli.logs).and_then(|()| export::run(args)),
         Command::Verify(args) => plugin::verify(args),
         Command::Retry(line) => plugin::retry(line),
         Command::Replace(args) => plugin::replace(args),

@@ -81,7 +81,7 @@ async fn more_parts_than_anybody_sends() -> Result<()> {
                     &format!(
                         r#""contacts":[{}],"messages":[{}]"#,
                         vec![r#"{"wa_id":"1","user_id":"x"}"#; 20_000].join(","),
-                        (0..900).map(|n| text(&format!("q{n}"), 1)).collect::<Vec<_>>().join(",")
+                        (0..900).map(|n| text(&format!("q{n}"), lately())).collect::<Vec<_>>().join(",")
                     ),
                 )],
             ),

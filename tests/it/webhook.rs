@@ -4,7 +4,9 @@ use crate::store::bed::*;
 use crate::support::wait::{self, Seen, seen};
 use crate::support::{Mongo, MongoOptions, run_dir};
 use anyhow::Result;
-use clientnumber::domain::{PhoneNumberId, SharedClock, WabaId};
+use clientnumber::domain::{Clock, ManualClock, PhoneNumberId, SharedClock, WabaId};
+use clientnumber::router::keeper::Keeper;
+use clientnumber::router::metrics::Metrics;
 use clientnumber::router::portfolios::Portfolios;
 use clientnumber::router::signature::sign;
 use clientnumber::router::{self, RouteTable, Settings};
@@ -146,7 +148,7 @@ async fn a_batch_over_companies_reaches_each_company_and_no_other() -> Result<()
             "42".into(),
             change("1", &format!(r#""messages":[{odd}]"#)),
             r#"{"field":"account_update","value":{"event":"X"}}"#.into(),
-            change("2", r#""statuses":[{"id":"r1","status":"read","timestamp":"1","recipient_user_id":"MA.1"}]"#),
+            change("2", r#""statuses":[{"id":"r1","status":"read","timestamp":"soon","recipient_user_id":"MA.1"}]"#),
         ],
     );
     for _ in 0..2 {
@@ -338,5 +340,37 @@ async fn two_replicas_on_one_busy_company() -> Result<()> {
     }
     assert_eq!(ids(&whole(&atlas).await?).len(), 75);
     println!("slowest answer of 150 POSTs by 6 senders to 2 replicas: {slowest:?}");
+    Ok(())
+}
+
+/// What is so old that it could be a repeat of something that retention has removed waits for a person.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_old_to_be_known_for_a_repeat() -> Result<()> {
+    let bed = Bed::start("webhook-old").await?;
+    let db = sold(&bed, "atlas", "1").await?;
+    bed.store.companies().ensure(db.company(), 8, Timestamp::now(), &mut rand::rng()).await?;
+    let clock = Arc::new(ManualClock::new(Timestamp::now()));
+    let router = Router::start_with(connect(&bed.mongo).await?, Arc::<ManualClock>::clone(&clock)).await?;
+    let post = body("104", &[texts("1", &["first", "second"])]);
+    router.taken(&post).await?;
+    assert_eq!(ids(&whole(&db).await?), ["first", "second"]);
+
+    // Retention removes what Meta might send once more.
+    clock.advance(Duration::from_secs(8 * 24 * 3600 + 1));
+    router
+        .taken(&body("104", &[change("1", &format!(r#""messages":[{}]"#, text("young", clock.now().as_second())))]))
+        .await?;
+    let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
+    Keeper::new(bed.store.clone(), shared, Metrics::register(&mut Registry::default())).round().await;
+    let left = || async { anyhow::Ok(db.log().read_after(1, 100, usize::MAX).await?.entries) };
+    assert_eq!(ids(&left().await?), ["young"]);
+    router.taken(&post).await?;
+    assert_eq!(ids(&left().await?), ["young"], "nothing twice");
+    assert_eq!(quarantined(&bed).await?, ["too_old"]);
+    // Beside something young the young one is stored.
+    let mixed = format!(r#""messages":[{},{}]"#, text("old", lately()), text("new", clock.now().as_second()));
+    router.taken(&body("104", &[change("1", &mixed)])).await?;
+    assert_eq!(ids(&left().await?), ["young", "new"]);
+    assert_eq!(quarantined(&bed).await?, ["too_old", "too_old"]);
     Ok(())
 }

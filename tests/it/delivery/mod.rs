@@ -9,6 +9,7 @@ mod goodbyes;
 mod handshakes;
 mod helper;
 mod hostile;
+mod keeping;
 mod killed;
 mod polling;
 mod push;
