@@ -249,6 +249,7 @@ mod tests {
         let mut job = Job::new(vec![item("a"), status, item("b")]);
         job.settle(2, Outcome::Stored(7));
         job.drop_gone(|id| id.expose() == "a" || id.expose() == "b");
+        assert!(!job.is_open());
         let outcomes = job.into_outcomes();
         assert_eq!(outcomes, [Outcome::Duplicate, Outcome::Duplicate, Outcome::Stored(7)]);
     }
