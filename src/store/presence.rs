@@ -90,7 +90,7 @@ impl Presence {
         now: Timestamp,
         is_there: impl Fn() -> bool,
     ) -> Result<Option<Claim>, StoreError> {
-        let number = self.draw(key).await?;
+        let number = self.draw(key, now).await?;
         if !is_there() {
             return Ok(None);
         }
@@ -99,8 +99,9 @@ impl Presence {
         Ok(Some(Claim { key: key.clone(), number }))
     }
 
-    async fn draw(&self, key: &DeviceKey) -> Result<i64, StoreError> {
-        let update = doc! { "$inc": { "number": 1_i64 } };
+    async fn draw(&self, key: &DeviceKey, now: Timestamp) -> Result<i64, StoreError> {
+        // The time is what an entry is removed by, also one that never gets a seat.
+        let update = doc! { "$inc": { "number": 1_i64 }, "$setOnInsert": { "at": bson_time::to_bson(now) } };
         for attempt in 0.. {
             let found = self
                 .sessions
