@@ -64,14 +64,16 @@ async fn judge(ingest: &Ingest, quarantined: &Quarantined, age: Age) -> Result<F
     let reason = match &change.content {
         Content::Malformed => Some(QuarantineReason::Malformed),
         Content::Account { .. } => None,
-        Content::Line { phone_number_id, items, remainder } => match ingest.routes().find(phone_number_id).await {
-            Err(stale) => return Err(StoreError::Away(stale.to_string())),
-            Ok(None) => Some(QuarantineReason::UnknownNumber),
-            Ok(Some(route)) if !route.state.accepts() => Some(QuarantineReason::Disabled),
-            Ok(Some(route)) if !accounts.allows(route.waba_id.as_str()) => Some(QuarantineReason::ForeignAccount),
-            Ok(Some(_)) if *remainder => Some(QuarantineReason::Malformed),
-            Ok(Some(route)) => items.iter().find_map(|item| admit::refuse(item, &route, age)),
-        },
+        Content::Line { phone_number_id, items, remainder } => {
+            match ingest.routes().find(phone_number_id).await.map(|looked| looked.route) {
+                Err(stale) => return Err(StoreError::Away(stale.to_string())),
+                Ok(None) => Some(QuarantineReason::UnknownNumber),
+                Ok(Some(route)) if !route.state.accepts() => Some(QuarantineReason::Disabled),
+                Ok(Some(route)) if !accounts.allows(route.waba_id.as_str()) => Some(QuarantineReason::ForeignAccount),
+                Ok(Some(_)) if *remainder => Some(QuarantineReason::Malformed),
+                Ok(Some(route)) => items.iter().find_map(|item| admit::refuse(item, &route, age)),
+            }
+        }
     };
     Ok(reason.map_or(Fate::Stored, |reason| Fate::Stays(reason.as_str())))
 }
