@@ -31,12 +31,13 @@ pub fn judge(truth: &Truth, company: usize, items: &[Value]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut seen: BTreeSet<Key> = BTreeSet::new();
     let mut fences = Vec::new();
-    for (n, item) in items.iter().enumerate() {
+    let mut due = 1;
+    for item in items {
         let seq = item["seq"].as_i64().unwrap_or(-1);
-        let due = i64::try_from(n).unwrap_or(i64::MAX) + 1;
         if seq != due {
             faults.push(format!("seq {seq} where {due} is due"));
         }
+        due = seq + 1;
         let line = item["line"]["phone_number_id"].as_str().unwrap_or_default();
         if !truth.lines[company].contains(line) {
             faults.push(format!("seq {seq} is of the line {line:?}, which is another company's"));
