@@ -94,9 +94,4 @@ impl Log {
     ) -> Result<Page, StoreError> {
         self.page(doc! { "contact_id": { "$in": ids }, "_id": { "$gt": seq } }, 1, limit, max_bytes).await
     }
-
-    /// How many entries there are.
-    pub async fn count(&self) -> Result<u64, StoreError> {
-        self.collection().estimated_document_count().await.map_err(driver)
-    }
 }
