@@ -17,8 +17,8 @@ crash: ## the controller killed at every point, alone and as leader of two, stop
 chaos: ## 20,000 messages while replicas are killed, the store goes away, connections and acks get lost; CHAOS_SEED=n draws them again
 	@CHAOS=all scripts/test chaos
 
-bench: ## how long fifty lines at once take on accounts with a limit, against the limit alone
-	@scripts/bench
+bench: ## fifty lines at once against the accounts' limit alone; the router against a plain one for Node.js; WHAT=lines or router for one
+	@scripts/bench $(WHAT)
 
 fuzz: ## looks for ten minutes for texts that break the transcript reader; TARGET=split or signature for the webhook, TIME=60 for a minute
 	@scripts/fuzz $(or $(TIME),600) $(TARGET)

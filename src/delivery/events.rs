@@ -95,9 +95,11 @@ async fn history(session: &Session, request: Option<HistoryRequest>) -> Result<(
         return Err(MALFORMED);
     }
     // A company without a record has no history yet.
-    let Some(db) = session.database() else { return Ok((Vec::new(), false)) };
+    let Some(db) = session.tail.database() else { return Ok((Vec::new(), false)) };
+    let turn = session.tail.turn().await;
     let read = db.log().read_before(request.before, contact, limit, PAGE_BYTES).await;
     let page = read.map_err(|_| No("unavailable", "the history can't be read at the moment: try again"))?;
+    drop(turn);
     let rendered: Vec<_> = page.entries.iter().filter_map(item::render).map(Arc::new).collect();
     let (items, cut) = newest_that_fit(rendered);
     Ok((items, page.more || cut))

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::{self, Recruiter};
+use super::catch_up::Turns;
 use super::keys::Keys;
 use super::limits::{Bucket, retry_after};
 use super::lines::{LineView, Lines, view};
@@ -22,7 +23,7 @@ use super::refusal::Refusal;
 use super::settings::Settings;
 use super::tail::{Databases, Tail, TailContext};
 use crate::domain::{CompanyId, SharedClock};
-use crate::store::{CompanyDb, Cursor, DeviceKey, LogNews, Revocation, Start, Store, StoreError};
+use crate::store::{CompanyDb, Cursor, DeviceKey, LogNews, Revocation, Seq, Start, Store, StoreError};
 
 /// Longest name of a device.
 const MAX_DEVICE: usize = 64;
@@ -72,6 +73,7 @@ pub struct Hub {
     lines: Arc<dyn Lines>,
     tails: Mutex<HashMap<CompanyId, Weak<Tail>>>,
     databases: Databases,
+    turns: Turns,
     news: watch::Receiver<bool>,
     /// None until they were read once: without them nobody is let in.
     revocations: watch::Sender<Option<Arc<Vec<Revocation>>>>,
@@ -102,6 +104,7 @@ impl Hub {
             lines,
             tails: Mutex::default(),
             databases: Databases::default(),
+            turns: Turns::default(),
             news,
             revocations: watch::Sender::new(None),
             draining: watch::Sender::new(false),
@@ -149,10 +152,26 @@ impl Hub {
         if let Some(wait) = self.too_fast() {
             return Err(Refusal::RetryLater(retry_after(wait, rand::rng().random())));
         }
-        let limit = self.settings.handshake_store_limit;
-        let place = self.place(&recruiter, &device, handshake.cursor.as_deref());
-        let (start, head) = match tokio::time::timeout(limit, place).await {
-            Ok(Ok(place)) => place?,
+        let tail = self.tail(&recruiter.company);
+        let seated = async {
+            let db = self.store.companies().open(&recruiter.company).await?;
+            let head = match &db {
+                Some(db) => tail.newest(db).await?,
+                None => 0,
+            };
+            // Hundreds may come back in one second: they wait here, not those whose messages are being written.
+            let _turn = tail.turn().await;
+            let cursor = handshake.cursor.as_deref();
+            let (start, head) = match self.place(db.as_ref(), head, &recruiter, &device, cursor).await? {
+                Ok(place) => place,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let is_there = || !gone.is_cancelled();
+            let claim = self.store.presence().claim(&key, self.clock.now(), is_there).await?;
+            Ok(claim.map(|claim| (start, head, claim)).ok_or_else(|| self.retry_later()))
+        };
+        let (start, head, claim) = match tokio::time::timeout(self.settings.handshake_store_limit, seated).await {
+            Ok(Ok(seated)) => seated?,
             Ok(Err(StoreError::CompanyErased(_))) => return Err(Refusal::Unauthorized("company_erased")),
             Ok(Err(error)) => {
                 tracing::warn!(company = %recruiter.company, %error, "a recruiter could not be let in");
@@ -160,17 +179,15 @@ impl Hub {
             }
             Err(_) => return Err(self.retry_later()),
         };
-        let is_there = || !gone.is_cancelled();
-        let claim = tokio::time::timeout(limit, self.store.presence().claim(&key, self.clock.now(), is_there)).await;
-        let Ok(Ok(Some(claim))) = claim else { return Err(self.retry_later()) };
         let seat = room.seat(claim.number);
-        let tail = self.tail(&recruiter.company);
         Ok(Admitted { recruiter, device, start, head, tail, seat })
     }
 
-    /// Where the device starts, and the newest seq.
+    /// Where the device starts, and the newest seq: `head`, or what it must have been for the cursor.
     async fn place(
         &self,
+        db: Option<&CompanyDb>,
+        head: Seq,
         recruiter: &Recruiter,
         device: &str,
         cursor: Option<&str>,
@@ -183,7 +200,7 @@ impl Hub {
                 Err(_) => Some(Cursor { seq: i64::MAX, fingerprint: String::new() }),
             },
         };
-        let Some(db) = self.store.companies().open(&recruiter.company).await? else {
+        let Some(db) = db else {
             // No record yet: an empty log.
             return Ok(match given {
                 Some(cursor) if cursor.seq != 0 => Err(Refusal::CursorReset),
@@ -191,14 +208,13 @@ impl Hub {
             });
         };
         let log = db.log();
-        let head = log.head().await?;
         let (wanted, stored) = match given {
             Some(cursor) => (Some(cursor), false),
             None => (db.cursors().get(&recruiter.recruiter, device).await?, true),
         };
         let seq = match &wanted {
-            Some(cursor) => match log.judge(cursor).await? {
-                Start::After(seq) if seq == cursor.seq => return Ok(Ok((cursor.clone(), head))),
+            Some(cursor) => match log.judge(cursor, head).await? {
+                Start::After(seq) if seq == cursor.seq => return Ok(Ok((cursor.clone(), head.max(seq)))),
                 Start::After(seq) => Some(seq),
                 Start::Reset => None,
             },
@@ -207,12 +223,19 @@ impl Hub {
         if let Some(seq) = seq {
             return Ok(Ok((log.cursor_at(seq).await?, head)));
         }
-        let start = self.first_time(&db).await?;
+        if wanted.is_some() && !stored {
+            // The client clears its store now and comes back without a cursor. What it had may go back to the first item,
+            // so its device begins there: the newest alone would leave it with less than it had.
+            let first = Cursor { seq: 0, fingerprint: String::new() };
+            db.cursors().reset(&recruiter.recruiter, device, &first, self.clock.now()).await?;
+            return Ok(Err(Refusal::CursorReset));
+        }
+        let start = self.first_time(db).await?;
         if wanted.is_some() {
-            // The stored stop is of another log too, or the client clears its store now: begin anew either way.
+            // The stop is of another log, and the client keeps nothing of its own: it begins anew.
             db.cursors().reset(&recruiter.recruiter, device, &start, self.clock.now()).await?;
         }
-        Ok(if wanted.is_some() && !stored { Err(Refusal::CursorReset) } else { Ok((start, head)) })
+        Ok(Ok((start, head)))
     }
 
     async fn first_time(&self, db: &CompanyDb) -> Result<Cursor, StoreError> {
@@ -235,6 +258,7 @@ impl Hub {
             metrics: self.metrics.clone(),
             databases: self.databases.clone(),
             news: self.news.clone(),
+            turns: self.turns.clone(),
         };
         let tail = Arc::new(Tail::start(company.clone(), context));
         tails.insert(company.clone(), Arc::downgrade(&tail));

@@ -1,12 +1,13 @@
 //! From a company's log to its recruiters' sockets.
 //!
 //! The path of a message, in the order of the files: `wake` hears that a log grew; the company's `tail` reads the log,
-//! renders each entry (`item`) and keeps a ring (`page`); each recruiter's `session` takes pages from there and waits
-//! for acks. The path of a recruiter: `door` (HTTP, origins), `wire` (the stream), `hub` with `auth` and `keys` (who may
+//! renders each entry (`item`) and keeps a ring (`page`); each recruiter's `session` takes pages from there, or
+//! from `catch_up` when it is behind, and waits for acks. The path of a recruiter: `door` (HTTP, origins), `wire` (the stream), `hub` with `auth` and `keys` (who may
 //! come in, and where a device starts), `session` and `events`.
 //! A company is named by a token and by nothing else. Nothing here writes to a log.
 
 mod auth;
+mod catch_up;
 mod door;
 mod events;
 mod hub;

@@ -25,8 +25,8 @@ use super::metrics::{Metrics, Share};
 use super::page::{Next, Page};
 use super::presence::Seat;
 use super::settings::AGAIN;
-use super::tail::{self, Status, Tail};
-use crate::store::{CompanyDb, Cursor, Seq};
+use super::tail::{Status, Tail};
+use crate::store::{Cursor, Seq};
 
 /// Missing acks in a row before a client is told that it is too slow.
 const MISSING_ACKS: u32 = 3;
@@ -124,14 +124,6 @@ impl Session {
             self.cut.cancel();
         }
         verdict
-    }
-
-    /// The company's database, once it has one.
-    pub(super) fn database(&self) -> Option<CompanyDb> {
-        match &*self.tail.status().borrow() {
-            Status::Live(db) => Some(db.clone()),
-            _ => None,
-        }
     }
 
     /// Runs the connection to its end.
@@ -239,7 +231,7 @@ impl Session {
             let read = *head.borrow_and_update();
             let page = match self.tail.after(at) {
                 Next::Page(page) => page,
-                Next::Behind => match self.own_page(at).await {
+                Next::Behind => match self.page_behind(at).await {
                     Some(page) => page,
                     None => continue,
                 },
@@ -283,15 +275,12 @@ impl Session {
         }
     }
 
-    /// A page of this socket's own, for one that is behind the ring.
-    async fn own_page(&self, after: Seq) -> Option<Page> {
-        let page = match self.database() {
-            Some(db) => tail::read_page(&db, after).await.unwrap_or_else(|error| {
-                tracing::debug!(%error, "a page could not be read, it is tried again");
-                None
-            }),
-            None => None,
-        };
+    /// A page for this socket, which is behind the ring.
+    async fn page_behind(&self, after: Seq) -> Option<Page> {
+        let page = self.tail.behind(after, self.hub.clock.monotonic()).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "a page could not be read, it is tried again");
+            None
+        });
         if page.is_none() {
             // The store is away, or the ring is ahead of what this read saw.
             tokio::time::sleep(Duration::from_millis(250)).await;
@@ -342,15 +331,19 @@ async fn keep_cursor(session: Arc<Session>, mut stop: watch::Receiver<Cursor>) {
     let mut over = false;
     while !over {
         over = stop.changed().await.is_err();
-        let cursor = stop.borrow_and_update().clone();
-        if cursor == session.start {
+        if *stop.borrow_and_update() == session.start {
             continue;
         }
-        if let Some(db) = session.database() {
+        if let Some(db) = session.tail.database() {
+            // It waits for its turn like those who catch up: after a message that all recruiters of a company got, all
+            // their stops move at once, and what they came to meanwhile is written with them.
+            let turn = session.tail.turn().await;
+            let cursor = stop.borrow_and_update().clone();
             let now = session.hub.clock.now();
             if let Err(error) = db.cursors().advance(&recruiter, &session.device, &cursor, now).await {
                 tracing::debug!(%error, "a device's stop could not be written, the next one will be");
             }
+            drop(turn);
         }
         if !over {
             tokio::time::sleep(CURSOR_PAUSE).await;

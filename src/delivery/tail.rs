@@ -6,14 +6,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::item::{self, Item};
+use super::catch_up::{CatchUp, Turn, Turns};
+use super::item;
 use super::metrics::Metrics;
-use super::page::{Next, PAGE_BYTES, PAGE_ITEMS, Page, Ring};
+use super::page::{Next, PAGE_BYTES, Page, Ring};
 use super::settings::Settings;
 use crate::domain::{CompanyId, SharedClock};
 use crate::store::{CompanyDb, CompanyState, Kind, LogEntry, Seq, Store, StoreError};
@@ -47,6 +48,7 @@ struct Shared {
     head: watch::Sender<Seq>,
     status: watch::Sender<Status>,
     wake: Notify,
+    catch_up: CatchUp,
 }
 
 /// Names of databases and their companies.
@@ -67,6 +69,8 @@ pub struct TailContext {
     pub databases: Databases,
     /// True while the change stream over the logs lives; it decides how often the log is looked at without news.
     pub news: watch::Receiver<bool>,
+    /// What all tails of the replica may read for sockets that are behind.
+    pub turns: Turns,
 }
 
 impl Tail {
@@ -78,6 +82,7 @@ impl Tail {
             head: watch::Sender::new(0),
             status: watch::Sender::new(Status::Opening),
             wake: Notify::new(),
+            catch_up: CatchUp::new(context.turns.clone()),
         });
         let stop = CancellationToken::new();
         let (task_shared, task_stop) = (shared.clone(), stop.clone());
@@ -98,6 +103,30 @@ impl Tail {
     /// What follows `seq`, from the ring.
     pub fn after(&self, seq: Seq) -> Next {
         self.shared.ring.read().unwrap_or_else(PoisonError::into_inner).after(seq)
+    }
+
+    /// What follows `seq`, for a socket that is behind the ring; None when nothing does, or the log is not open yet.
+    pub async fn behind(&self, seq: Seq, now: Instant) -> Result<Option<Page>, StoreError> {
+        let Some(db) = self.database() else { return Ok(None) };
+        self.shared.catch_up.page(&db, seq, now).await
+    }
+
+    /// The newest seq of the log, read there: for one who comes in.
+    pub async fn newest(&self, db: &CompanyDb) -> Result<Seq, StoreError> {
+        self.shared.catch_up.head(db).await
+    }
+
+    /// Waits until one who comes back may use the store.
+    pub async fn turn(&self) -> Turn<'_> {
+        self.shared.catch_up.turn().await
+    }
+
+    /// The company's database, once it has one.
+    pub fn database(&self) -> Option<CompanyDb> {
+        match &*self.shared.status.borrow() {
+            Status::Live(db) => Some(db.clone()),
+            _ => None,
+        }
     }
 
     /// The newest seq that was read.
@@ -121,13 +150,6 @@ impl Tail {
             self.wake();
         }
     }
-}
-
-/// A page for a socket that is behind the ring, straight from the log; None when nothing follows.
-pub async fn read_page(db: &CompanyDb, after: Seq) -> Result<Option<Page>, StoreError> {
-    let page = db.log().read_after(after, PAGE_ITEMS, PAGE_BYTES).await?;
-    let items: Vec<Arc<Item>> = page.entries.iter().filter_map(item::render).map(Arc::new).collect();
-    Ok(Page::of(items.iter()))
 }
 
 async fn read(shared: &Shared, context: TailContext) {
@@ -207,6 +229,7 @@ fn take(shared: &Shared, context: &TailContext, entries: &[LogEntry]) {
             Metrics::observe(&context.metrics.news_lag, item.at, now);
             if kind == Kind::Erasure {
                 ring.forget();
+                shared.catch_up.clear();
             }
             ring.push(item);
         }
@@ -216,6 +239,7 @@ fn take(shared: &Shared, context: &TailContext, entries: &[LogEntry]) {
 
 /// Until there is news, or it is time to look without any.
 async fn wait(shared: &Shared, context: &TailContext, closing: bool) {
+    shared.catch_up.forget(context.clock.monotonic());
     let mut news = context.news.clone();
     let alive = *news.borrow_and_update();
     let pause = if alive && !closing { context.settings.sweep } else { context.settings.poll };

@@ -253,11 +253,15 @@ impl Log {
         })
     }
 
-    /// Where a client with this cursor goes on, or that it must start anew.
-    pub async fn judge(&self, cursor: &Cursor) -> Result<Start, StoreError> {
+    /// Where a client with this cursor goes on, or that it must start anew. `head` may be a moment old.
+    pub async fn judge(&self, cursor: &Cursor, head: Seq) -> Result<Start, StoreError> {
+        // What is there needs no comparison with what is kept: most who come back cost one look.
         let here = self.entry(cursor.seq).await?;
-        let next = self.edge(doc! { "_id": { "$gt": cursor.seq } }, 1).await?;
-        let head = self.head().await?;
+        let next = match &here {
+            Some(_) => None,
+            None => self.edge(doc! { "_id": { "$gt": cursor.seq } }, 1).await?,
+        };
+        let head = if here.is_some() { head.max(cursor.seq) } else { head };
         Ok(cursors::judge(cursor, here.as_ref().map(|entry| entry.fp.as_str()), next, head))
     }
 }

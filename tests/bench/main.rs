@@ -1,70 +1,35 @@
-//! `make bench`: fifty lines at once, first without a limit to count the calls that they need, then with 25 calls a second
-//! at each account; prints how much longer than the limit alone that took.
+//! `make bench`: what depends on the machine and is therefore no part of `make test`. `lines`: fifty lines at once under
+//! rate limits. `router`: the router against a plain one for Node.js.
 //!
-//! No part of `make test`: how long something takes depends on the machine. Must never leave a process behind.
+//! Must never leave a process behind.
 
+#[path = "../it/delivery/bed.rs"]
+#[allow(dead_code)]
+mod bed;
+mod lines;
+mod load;
+mod process;
+mod stub;
 #[path = "../support/mod.rs"]
 mod support;
+mod versus;
 
 use std::process::ExitCode;
-use std::time::Duration;
-
-use anyhow::{Context, Result};
-use support::crowd::{self, Crowd};
-use support::{ControlPlane, World, WorldOptions, run_dir};
-
-const LINES: usize = 50;
-const PER_SECOND: u32 = 25;
-const LONG: Duration = Duration::from_secs(600);
-/// The whole may take so much longer than the limit alone allows.
-const BOUND: f64 = 1.3;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    let what = std::env::args().nth(1).unwrap_or_default();
+    let result = match what.as_str() {
+        "lines" => lines::run().await,
+        "router" => versus::run().await.map(|()| true),
+        _ => Err(anyhow::anyhow!("say what to measure: lines or router")),
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-async fn run() -> Result<bool> {
-    let plane = ControlPlane::start(&run_dir("control-plane")?).await?;
-    let free = measure(&plane, "bench-free", 0).await?;
-    show("without a limit", &free);
-    let held = measure(&plane, "bench-held", PER_SECOND).await?;
-    show(&format!("with {PER_SECOND} calls a second"), &held);
-    let needed = free.busiest() as f64 / f64::from(PER_SECOND);
-    let ratio = held.took.as_secs_f64() / needed;
-    println!(
-        "{LINES} lines need {} calls on the busier account: {needed:.1} s at the limit; it took {:.1} s, {ratio:.2} times \
-         that; {:.2} % of the calls were refused",
-        free.busiest(),
-        held.took.as_secs_f64(),
-        held.refused_share() * 100.0
-    );
-    Ok(ratio <= BOUND && held.refused_share() <= 0.01)
-}
-
-async fn measure(plane: &ControlPlane, name: &str, per_second: u32) -> Result<Crowd> {
-    // Beside this example's own folder, wherever cargo was told to put both.
-    let own = std::env::current_exe()?;
-    let binary = own.ancestors().nth(2).context("the example has no folder")?.join("clientnumber");
-    let options = WorldOptions { speed: 0.0, ..WorldOptions::default() };
-    let mut world = World::start(plane, &binary, &run_dir(name)?, options).await?;
-    world.control(None, None).await?;
-    crowd::begin(&mut world, LINES, per_second, LONG).await
-}
-
-fn show(what: &str, crowd: &Crowd) {
-    println!("{what}: {:.1} s", crowd.took.as_secs_f64());
-    for (account, taken, refused) in &crowd.accounts {
-        println!("  {account}: {taken} calls, {refused} refused");
-    }
-    for (operation, calls) in &crowd.operations {
-        println!("    {calls:5} {operation}");
     }
 }

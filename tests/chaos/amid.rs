@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use super::bed::{Bed, Company, SECRET};
 use super::figures::ANSWER;
-use super::run::BINARY;
+use super::process;
 
 use crate::support::router::{self, Router};
 use crate::support::{MongoProxy, MongoRule, Point, run_dir};
@@ -27,10 +27,13 @@ async fn a_replica_killed_amid_an_append_holds_nobody_up() -> Result<()> {
     let bed = Bed::start(&dir).await?;
     let (atlas, rif) = (bed.company("atlas", 101).await?, bed.company("rif", 102).await?);
     let proxy = MongoProxy::start(&bed.mongo).await?;
-    let mut dies = Router::start(BINARY, "router-1", &dir, &proxy.uri(), SECRET, "info").await?;
-    let lives = Router::start(BINARY, "router-2", &dir, &bed.mongo.uri(), SECRET, "info").await?;
+    let mut dies = process("router-1", &dir, &proxy.uri()).await?;
+    let lives = process("router-2", &dir, &bed.mongo.uri()).await?;
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let message = |company: &Company, id: &str| router::message(&company.line, &format!("wamid.{id}"), id);
+    let message = |company: &Company, id: &str| {
+        let line = (company.line.phone_number_id.as_str(), company.line.phone_number.digits());
+        router::text_message(line, &format!("wamid.{id}"), 1, id, json!({}))
+    };
     for replica in [&dies, &lives] {
         // Both have opened the log.
         for company in [&atlas, &rif] {

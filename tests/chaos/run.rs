@@ -134,7 +134,11 @@ impl Scene {
     }
 
     async fn replica(&self, name: &str) -> Result<Router> {
-        Router::start(BINARY, name, &self.dir, &self.bed.mongo.uri(), SECRET, "trace").await
+        {
+            let (binary, mongo) = (Path::new(BINARY), &self.bed.mongo.uri());
+            let options = RouterOptions { binary, mongo, jwt_secret: SECRET, log: "trace", before: &[] };
+            Router::start(name, &self.dir, options).await
+        }
     }
 
     /// Everything is sent and broken, then mended.

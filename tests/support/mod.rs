@@ -14,6 +14,7 @@ pub mod client;
 pub mod control_plane;
 pub mod crowd;
 pub mod echo;
+pub mod flock;
 pub mod gateway;
 pub mod keep;
 pub mod leaks;

@@ -1,12 +1,11 @@
 //! The router as a process of its own, on ports that stay the same when it is killed and started again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use clientnumber::store::LineRef;
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::program::Program;
@@ -25,27 +24,37 @@ pub struct Router {
     pub webhook: u16,
     pub sockets: u16,
     pub admin: u16,
+    http: reqwest::Client,
+}
+
+/// How to start it.
+pub struct RouterOptions<'a> {
+    /// The program.
+    pub binary: &'a Path,
+    /// The store's URI.
+    pub mongo: &'a str,
+    /// What signs recruiters' tokens.
+    pub jwt_secret: &'a str,
+    /// What is logged.
+    pub log: &'a str,
+    /// Put before the program, for example `taskset -c 0`.
+    pub before: &'a [&'a str],
 }
 
 impl Router {
-    /// Starts `binary`, which trusts tokens signed with `jwt_secret` and logs what `log` lets through, and waits until it
-    /// is ready.
-    pub async fn start(
-        binary: &str,
-        name: &str,
-        dir: &Path,
-        mongo: &str,
-        jwt_secret: &str,
-        log: &str,
-    ) -> Result<Router> {
+    /// Starts it and waits until it is ready.
+    pub async fn start(name: &str, dir: &Path, options: RouterOptions<'_>) -> Result<Router> {
+        let RouterOptions { binary, mongo, jwt_secret, log, before } = options;
         let (webhook, sockets, admin) = (free_port()?, free_port()?, free_port()?);
-        let args = [
+        let mut command: Vec<String> = before.iter().map(|&part| part.to_owned()).collect();
+        command.extend([
+            binary.display().to_string(),
             "router".to_owned(),
             format!("--webhook-addr=127.0.0.1:{webhook}"),
             format!("--socket-addr=127.0.0.1:{sockets}"),
             format!("--admin-addr=127.0.0.1:{admin}"),
             format!("--log={log}"),
-        ];
+        ]);
         let env = [
             ("MONGODB_URI", mongo),
             ("META_VERIFY_TOKEN", "verify"),
@@ -53,8 +62,9 @@ impl Router {
             ("QUARANTINE_KEY", QUARANTINE_KEY),
             ("JWT_HS256_SECRET", jwt_secret),
         ];
-        let program = Program::start(name, binary, dir, args, env)?;
-        let mut router = Router { program, webhook, sockets, admin };
+        let program = Program::start(name, PathBuf::from(command.remove(0)), dir, command, env)?;
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let mut router = Router { program, webhook, sockets, admin, http };
         router.wait_ready(Duration::from_secs(30)).await?;
         Ok(router)
     }
@@ -85,6 +95,11 @@ impl Router {
         .await
     }
 
+    /// A signed POST; the answer's status.
+    pub async fn post(&self, body: String) -> Result<u16> {
+        post(&self.http, &self.webhook_url(), body).await
+    }
+
     /// All its metrics, as text.
     pub async fn metrics(&self) -> Result<String> {
         Ok(get(self.admin, "metrics").await?.1)
@@ -109,20 +124,24 @@ pub async fn post(http: &reqwest::Client, url: &str, body: String) -> Result<u16
     Ok(request.body(body).send().await?.status().as_u16())
 }
 
-/// What Meta posts when a candidate writes a text, here always the same candidate, now.
-pub fn message(line: &LineRef, wamid: &str, text: &str) -> String {
-    let timestamp = jiff::Timestamp::now().as_second().to_string();
+/// What Meta posts when a candidate writes a text now to the line of this id and number. `more`: further fields of the
+/// message.
+pub fn text_message(line: (&str, &str), wamid: &str, candidate: u32, text: &str, more: Value) -> String {
+    let wa_id = format!("2126{candidate:08}");
+    let mut message = json!({
+        "id": wamid, "from": wa_id, "timestamp": jiff::Timestamp::now().as_second().to_string(),
+        "type": "text", "text": {"body": text},
+    });
+    if let (Some(message), Value::Object(more)) = (message.as_object_mut(), more) {
+        message.extend(more);
+    }
     json!({"object": "whatsapp_business_account", "entry": [{"id": "104", "changes": [{
         "field": "messages",
         "value": {
             "messaging_product": "whatsapp",
-            "metadata": {
-                "display_phone_number": line.phone_number.digits(), "phone_number_id": line.phone_number_id,
-            },
-            "contacts": [{"profile": {"name": "Amina"}, "wa_id": "212600000001", "user_id": "MA.1"}],
-            "messages": [{
-                "id": wamid, "from": "212600000001", "timestamp": timestamp, "type": "text", "text": {"body": text},
-            }],
+            "metadata": {"display_phone_number": line.1, "phone_number_id": line.0},
+            "contacts": [{"profile": {"name": "Amina"}, "wa_id": wa_id, "user_id": format!("MA.{candidate}")}],
+            "messages": [message],
         },
     }]}]})
     .to_string()

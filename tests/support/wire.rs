@@ -29,7 +29,7 @@ pub struct MongoRequest {
 }
 
 /// Reads one whole message; None at the end of the stream.
-pub(super) async fn read_message(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Vec<u8>>> {
+pub async fn read_message(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length).await {
         Ok(_) => {}
@@ -58,7 +58,7 @@ fn flags(message: &[u8]) -> Option<u32> {
 }
 
 /// On a request: no answer will come. On an answer: another one follows without a request.
-pub(super) fn more_to_come(message: &[u8]) -> bool {
+pub fn more_to_come(message: &[u8]) -> bool {
     flags(message).is_some_and(|flags| flags & MORE_TO_COME != 0)
 }
 

@@ -55,19 +55,22 @@ impl Bed {
         let id = CompanyId::parse(name)?;
         let mut rng = rand::rngs::StdRng::seed_from_u64(rand::random());
         let (_, db) = self.store.companies().ensure(&id, 730, Timestamp::now(), &mut rng).await?;
-        let phone_number = E164::parse(&format!("+2126{line:08}"))?;
-        let line = LineRef { phone_number_id: PhoneNumberId::parse(line.to_string())?, phone_number };
+        let line = line_ref(line)?;
         let company = Company { id, db, line, clock: self.clock.clone() };
+        let route = self.prepare_line(&company, &company.line).await?;
+        self.store.routes().put(&route, None).await?;
+        Ok(company)
+    }
+
+    /// What the controller does before it writes a line's route: the fence. The route that follows.
+    pub async fn prepare_line(&self, company: &Company, line: &LineRef) -> Result<Route> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        company
-            .db
-            .log()
-            .appender(self.clock.clone())
-            .append_fence(&company.line, FenceAction::Given, 1, deadline)
-            .await?;
-        let route = Route {
-            phone_number_id: company.line.phone_number_id.clone(),
-            phone_number: company.line.phone_number.clone(),
+        let mut appender = company.db.log().appender(self.clock.clone());
+        appender.append_fence(line, FenceAction::Given, 1, deadline).await?;
+        let name = &company.id;
+        Ok(Route {
+            phone_number_id: line.phone_number_id.clone(),
+            phone_number: line.phone_number.clone(),
             display_name: format!("{name} by Recruto"),
             company_id: company.id.clone(),
             waba_id: WabaId::parse("104")?,
@@ -79,9 +82,7 @@ impl Bed {
             state: RouteState::Active,
             revision: 0,
             updated_at: Timestamp::now(),
-        };
-        self.store.routes().put(&route, None).await?;
-        Ok(company)
+        })
     }
 
     /// A replica with the default limits, changed by `change`.
@@ -115,6 +116,12 @@ impl Bed {
         ));
         Ok(Replica { url, delivery, registry, stop })
     }
+}
+
+/// A line of this id.
+pub fn line_ref(line: u32) -> Result<LineRef> {
+    let phone_number = E164::parse(&format!("+2126{line:08}"))?;
+    Ok(LineRef { phone_number_id: PhoneNumberId::parse(line.to_string())?, phone_number })
 }
 
 /// A company of the store.

@@ -5,17 +5,16 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::bed::{Bed, Company, SECRET};
+use super::bed::{Bed, Company};
+use super::process;
 use crate::support::client::{Client, SOON};
-use crate::support::router::{self, Router};
+use crate::support::router::{Router, text_message};
 use crate::support::{run_dir, wait};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_clientnumber");
-
-/// What Meta does when a candidate writes: a signed POST. The answer's status.
+/// A candidate writes. The answer's status.
 async fn webhook(router: &Router, company: &Company, wamid: &str, text: &str) -> Result<u16> {
-    let body = router::message(&company.line, wamid, text);
-    router::post(&reqwest::Client::new(), &router.webhook_url(), body).await
+    let line = (company.line.phone_number_id.as_str(), company.line.phone_number.digits());
+    router.post(text_message(line, wamid, 1, text, json!({"company": company.id.as_str()}))).await
 }
 
 fn bodies(client: &Client) -> Vec<String> {
@@ -28,8 +27,8 @@ async fn a_killed_router_loses_nothing() -> Result<()> {
     let dir = run_dir("delivery-killed")?;
     let bed = Bed::start(&dir).await?;
     let (atlas, rif) = (bed.company("atlas", 101).await?, bed.company("rif", 102).await?);
-    let mut first = Router::start(BINARY, "router-1", &dir, &bed.mongo.uri(), SECRET, "info").await?;
-    let second = Router::start(BINARY, "router-2", &dir, &bed.mongo.uri(), SECRET, "info").await?;
+    let mut first = process("router-1", &dir, &bed.mongo.uri()).await?;
+    let second = process("router-2", &dir, &bed.mongo.uri()).await?;
 
     // Fatima's replica will be killed; Omar and the other company's Rachid are connected to the other one.
     let fatima = Client::helper(atlas.auth("fatima", json!({"url": first.url()}))?).await?;

@@ -13,3 +13,14 @@ mod keeping;
 mod killed;
 mod polling;
 mod push;
+mod restored;
+
+use std::path::Path;
+
+use crate::support::router::{Router, RouterOptions};
+
+/// The router as a process, on this store.
+async fn process(name: &str, dir: &Path, mongo: &str) -> anyhow::Result<Router> {
+    let binary = Path::new(env!("CARGO_BIN_EXE_clientnumber"));
+    Router::start(name, dir, RouterOptions { binary, mongo, jwt_secret: bed::SECRET, log: "info", before: &[] }).await
+}

@@ -121,11 +121,11 @@ async fn where_a_device_starts() -> Result<()> {
         assert_eq!(refused["data"]["code"], "cursor_reset", "{cursor}");
         assert_eq!(refused["message"], "cursor_reset");
     }
-    // The helper clears its store and begins anew by itself.
+    // The helper clears its store and begins anew by itself, with the whole log: it may have had all of the other one.
     let lost = Client::helper(helper(&replica.url, &atlas, "lost", json!({"cursor": "99.00", "seq": 99}))?).await?;
     lost.after(0, "clearing", |v| v["event"] == "cleared").await?;
     lost.has(21).await?;
-    assert_eq!(lost.seqs(), [17, 18, 19, 20, 21]);
+    assert_eq!(lost.seqs(), (1..=21).collect::<Vec<_>>());
 
     // From the very first item, by the cursor of an empty log.
     let all = Client::raw(&replica.url, atlas.auth("all", json!({"cursor": "0."}))?).await?;

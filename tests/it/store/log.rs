@@ -249,18 +249,18 @@ async fn pages_and_cursors() -> Result<()> {
     assert_eq!(log.start_for_new(500, now - 1.hour()).await?, 0);
     assert_eq!(log.start_for_new(500, now + 1.hour()).await?, 21, "nothing is that young");
 
-    assert_eq!(log.judge(&empty).await?, Start::After(0));
+    assert_eq!(log.judge(&empty, log.head().await?).await?, Start::After(0));
     let here = log.cursor_at(7).await?;
-    assert_eq!(log.judge(&here.to_string().parse()?).await?, Start::After(7));
+    assert_eq!(log.judge(&here.to_string().parse()?, log.head().await?).await?, Start::After(7));
     // A restored backup: the tail is cut off and written anew, and the seq exists again.
     let raw = raw_log(&bed, &db).await?;
     raw.delete_many(doc! { "_id": { "$gte": 7_i64 } }).await?;
-    assert_eq!(log.judge(&here).await?, Start::Reset, "ahead of the log");
+    assert_eq!(log.judge(&here, log.head().await?).await?, Start::Reset, "ahead of the log");
     log.appender(clock()).append((0..5).map(|n| message("1", &format!("x{n}"), "MA.9")).collect(), soon()).await?;
-    assert_eq!(log.judge(&here).await?, Start::Reset, "another entry at its place");
+    assert_eq!(log.judge(&here, log.head().await?).await?, Start::Reset, "another entry at its place");
     // Removed by retention: it goes on at the oldest.
     let old = log.cursor_at(2).await?;
     raw.delete_many(doc! { "_id": { "$lt": 4_i64 } }).await?;
-    assert_eq!(log.judge(&old).await?, Start::After(3));
+    assert_eq!(log.judge(&old, log.head().await?).await?, Start::After(3));
     Ok(())
 }
