@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use serde_json::json;
 
-use super::bed::{Bed, Company, SECRET};
+use super::bed::{Bed, Company};
 use super::figures::ANSWER;
 use super::process;
-
 use crate::support::router::{self, Router};
 use crate::support::{MongoProxy, MongoRule, Point, run_dir};
 

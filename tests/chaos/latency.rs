@@ -128,7 +128,8 @@ async fn a_revocation_cuts_on_every_replica() -> Result<()> {
     let proxies = [MongoProxy::start(&bed.mongo).await?, MongoProxy::start(&bed.mongo).await?];
     let one = process("one", &dir, &proxies[0].uri()).await?;
     let other = process("other", &dir, &proxies[1].uri()).await?;
-    let urls = [one.url(), other.url()];
+    let (one_url, other_url) = (one.url(), other.url());
+    let urls = [one_url.as_str(), other_url.as_str()];
 
     // While the change stream is up: within a second.
     for n in 0..4 {

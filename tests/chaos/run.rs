@@ -3,7 +3,7 @@
 //! The small form is for every change, the whole one (`make chaos`) for what is promised. Must never judge before all that
 //! was sent is answered, nor by what the store says is there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,10 +22,10 @@ use super::misfortune::{self, Outage, Span};
 use super::plan::{Plan, Size};
 use super::sender::{Attempt, Sender};
 use super::verdict;
-use crate::support::router::QUARANTINE_KEY;
+use crate::support::router::{QUARANTINE_KEY, RouterOptions};
 use crate::support::{Balancer, Router, report, run_dir, wait};
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_clientnumber");
+const BINARY: &str = env!("CARGO_BIN_EXE_clientnumber");
 const COMPANIES: usize = 20;
 /// When all is over, every device has all of it: a lost ack costs ten seconds, a client's longest pause is thirty.
 const CATCH_UP: Duration = Duration::from_secs(90);
@@ -134,11 +134,9 @@ impl Scene {
     }
 
     async fn replica(&self, name: &str) -> Result<Router> {
-        {
-            let (binary, mongo) = (Path::new(BINARY), &self.bed.mongo.uri());
-            let options = RouterOptions { binary, mongo, jwt_secret: SECRET, log: "trace", before: &[] };
-            Router::start(name, &self.dir, options).await
-        }
+        let (binary, mongo) = (Path::new(BINARY), &self.bed.mongo.uri());
+        let options = RouterOptions { binary, mongo, jwt_secret: SECRET, log: "trace", before: &[] };
+        Router::start(name, &self.dir, options).await
     }
 
     /// Everything is sent and broken, then mended.

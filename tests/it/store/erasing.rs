@@ -176,7 +176,10 @@ async fn a_candidate_is_erased_and_nobody_else() -> Result<()> {
     assert!(db.states().get("wamid.ERASED-OUT").await?.is_none() && db.states().get("wamid.KEPT-OUT").await?.is_some());
     for entry in &before {
         // A cursor that stands on a stub goes on.
-        assert_eq!(db.log().judge(&entry.cursor()).await?, clientnumber::store::Start::After(entry.seq));
+        assert_eq!(
+            db.log().judge(&entry.cursor(), db.log().head().await?).await?,
+            clientnumber::store::Start::After(entry.seq)
+        );
     }
 
     // Meta sends all again, to a writer that knew her, to one that did not, and to one that opens the log anew.

@@ -91,10 +91,11 @@ async fn what_is_older_than_the_retention_goes_and_nothing_else() -> Result<()> 
     assert_eq!(log.fences().await?.line(&line_ref("2").phone_number_id), Some((1, FenceAction::Given)));
 
     // Cursors: where something was removed it goes on at the oldest that is left, in the order of seq.
-    assert_eq!(log.judge(&old).await?, Start::After(701));
-    assert_eq!(log.judge(&fence).await?, Start::After(702));
-    assert_eq!(log.judge(&"800.00ff".parse()?).await?, Start::After(1202));
-    assert_eq!(log.judge(&"1203.00ff".parse()?).await?, Start::Reset);
+    let head = log.head().await?;
+    assert_eq!(log.judge(&old, head).await?, Start::After(701));
+    assert_eq!(log.judge(&fence, head).await?, Start::After(702));
+    assert_eq!(log.judge(&"800.00ff".parse()?, head).await?, Start::After(1202));
+    assert_eq!(log.judge(&"1203.00ff".parse()?, head).await?, Start::Reset);
     assert_eq!(log.start_for_new(500, kept_since(&kept)).await?, 1202);
 
     // What derives from the removed: a kept item goes on naming what it answered, new ones know of it no more, and the
