@@ -121,15 +121,15 @@ impl CatchUp {
         read: impl Fn(Seq) -> F,
     ) -> Result<Option<Page>, StoreError> {
         let start = after - after % BLOCK;
-        let page = self.from_block(start, after, now, &read).await?;
+        let page = self.out_of_block(start, after, now, &read).await?;
         if page.is_some() || start == after {
             return Ok(page);
         }
         // The block ends before that: for its bytes, or because the log did when it was read.
-        self.from_block(after, after, now, &read).await
+        self.out_of_block(after, after, now, &read).await
     }
 
-    async fn from_block<F: Future<Output = Result<Block, StoreError>>>(
+    async fn out_of_block<F: Future<Output = Result<Block, StoreError>>>(
         &self,
         start: Seq,
         after: Seq,
