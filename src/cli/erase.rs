@@ -1,7 +1,7 @@
 //! `clientnumber erase`: a candidate's data in one company, or all data of a company that has left.
 //!
-//! It says what it is about to do and asks; in scripts `--yes` answers. The report names nobody. Killed at any moment, the
-//! same command goes on.
+//! It says what it is about to do and asks; in scripts `--yes` answers. The report names nobody. Killed at any moment, it
+//! goes on when it is run again, for a candidate by the contact id that it showed.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use super::quarantine::KeyArgs;
 use super::settings::StoreArgs;
 use super::{Failure, block_on, confirm};
 use crate::domain::{CompanyId, Pii, SharedClock, SystemClock};
-use crate::router::forget::forget;
-use crate::store::closing::{Closing, Step, Waits};
-use crate::store::erasure::Whom;
+use crate::router::forget::{Forgotten, forget};
+use crate::store::closing::{self, Closing, Step, Waits};
+use crate::store::erasure::{EraseError, Whom};
 use crate::store::{QuarantineKeys, Store, StoreOptions};
 
 /// Erases a candidate from a company's data, or a whole company's data.
@@ -87,7 +87,19 @@ async fn one(
         bail!("there is no company {company}: is the id right?")
     };
     let erasure = db.erasure(Arc::new(SystemClock));
-    let found = erasure.find(whom).await?;
+    let quarantine = keys.map(|keys| store.quarantine(keys));
+    let found = match erasure.find(whom).await {
+        Err(EraseError::Nobody) => {
+            // Who wrote to a line of the company and waits in quarantine only, or is left there by an earlier run.
+            let given = whom.identifiers();
+            if let Some(quarantine) = quarantine.as_ref().filter(|_| !given.is_empty()) {
+                let lines = closing::lines_of_its_own(&store, &db).await?;
+                tell_quarantine(forget(quarantine, &lines, &given).await?);
+            }
+            return Err(EraseError::Nobody.into());
+        }
+        found => found?,
+    };
     let question = format!(
         "{} items of contact {} of company {company} are erased for ever: messages, statuses, names and ids.\n\
          Recruiters' clients are told to remove them. Backups, exports and what a client copied are not touched.",
@@ -97,24 +109,37 @@ async fn one(
     if !confirm::ask(yes, &question, company.as_str())? {
         bail!("nothing was changed");
     }
+    let lines = closing::lines_of_its_own(&store, &db).await?;
+    let mut quarantined = Forgotten::default();
+    if let Some(quarantine) = &quarantine {
+        // Before the first stub: killed after it, another run would not know what to look for.
+        let identifiers = &erasure.identifiers(&found).await? | &whom.identifiers();
+        quarantined = forget(quarantine, &lines, &identifiers).await?;
+    }
     let done = erasure.erase(&found).await?;
     println!(
         "erased: {} items of the contact, {} events that named it; clients are told by item {}",
         done.items, done.events, done.told_at
     );
-    let Some(keys) = keys else {
-        println!(
-            "the quarantine was not searched, since no --quarantine-key was given: what it holds is gone in seven days"
-        );
-        return Ok(());
-    };
-    let fences = db.log().fences().await?;
-    let quarantined = forget(&store.quarantine(keys), fences.lines(), &done.identifiers).await?;
-    println!(
-        "removed from quarantine: {} changes; {} that also speak of others stay until they are seven days old",
-        quarantined.removed, quarantined.mixed
-    );
+    match &quarantine {
+        None => println!(
+            "the quarantine was not searched, since no --quarantine-key was given: what it holds may come into the log by itself, \
+             and is gone in seven days at the latest; run this again with the key, by --user-id or --phone"
+        ),
+        Some(quarantine) => {
+            // What came meanwhile.
+            let late = forget(quarantine, &lines, &(&done.identifiers | &whom.identifiers())).await?;
+            tell_quarantine(Forgotten { removed: quarantined.removed + late.removed, mixed: late.mixed });
+        }
+    }
     Ok(())
+}
+
+fn tell_quarantine(found: Forgotten) {
+    println!(
+        "removed from quarantine: {} changes; {} that also speak of others, or can't be taken apart, stay until they are seven days old",
+        found.removed, found.mixed
+    );
 }
 
 async fn all(store: Store, company: &CompanyId, yes: bool) -> anyhow::Result<()> {

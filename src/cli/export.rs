@@ -4,9 +4,9 @@
 //! Page by page, so memory does not grow with the company. Into a file it goes on where an earlier run was cut: a last
 //! line without its end is written anew. Readable by its owner only.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -126,6 +126,8 @@ fn open(path: &Path) -> anyhow::Result<(File, Place)> {
         None => Place::Items(0),
         Some(line) => export_lines::place(&line).context("it is no export: its last line is something else")?,
     };
+    // One that was there before may be open to others.
+    file.set_permissions(Permissions::from_mode(0o600))?;
     file.set_len(whole)?;
     file.seek(SeekFrom::End(0))?;
     Ok((file, place))
@@ -198,8 +200,9 @@ mod tests {
 
     #[test]
     fn only_its_owner_reads_it() {
-        use std::os::unix::fs::PermissionsExt;
         let path = std::env::temp_dir().join(format!("export-mode-{}", std::process::id()));
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         let (_, place) = open(&path).unwrap();
         assert_eq!(place, Place::Items(0));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -30,13 +30,21 @@ const KEPT_BYTES: usize = RING_BYTES;
 /// A block is kept so long: those who come back together are let in one after the other.
 const KEEP: Duration = Duration::from_secs(15);
 
+/// Stops of the whole replica that are written at once, and of one company. Apart from reads, or live devices, whose stops
+/// all move at once, would keep out those who come back.
+const STOPS: usize = 16;
+const COMPANY_STOPS: usize = 4;
+
 /// The turns of all companies of a replica. Cheap to clone.
 #[derive(Clone)]
-pub struct Turns(Arc<Semaphore>);
+pub struct Turns {
+    reads: Arc<Semaphore>,
+    stops: Arc<Semaphore>,
+}
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(READS)))
+        Self { reads: Arc::new(Semaphore::new(READS)), stops: Arc::new(Semaphore::new(STOPS)) }
     }
 }
 
@@ -67,6 +75,7 @@ impl Kept {
 pub struct CatchUp {
     all: Turns,
     own: Semaphore,
+    own_stops: Semaphore,
     kept: Mutex<VecDeque<Kept>>,
     /// The read of the newest seq that is going on.
     head: Mutex<Weak<OnceCell<Seq>>>,
@@ -75,14 +84,26 @@ pub struct CatchUp {
 impl CatchUp {
     /// With nothing read yet.
     pub fn new(all: Turns) -> Self {
-        Self { all, own: Semaphore::new(COMPANY_READS), kept: Mutex::default(), head: Mutex::default() }
+        Self {
+            all,
+            own: Semaphore::new(COMPANY_READS),
+            own_stops: Semaphore::new(COMPANY_STOPS),
+            kept: Mutex::default(),
+            head: Mutex::default(),
+        }
     }
 
     /// Waits until this company may do one thing more.
     pub async fn turn(&self) -> Turn<'_> {
         // The semaphores are never closed. The own turn first: a company's queue must not stand in that of all.
         let own = self.own.acquire().await.ok();
-        Turn { _all: self.all.0.acquire().await.ok(), _own: own }
+        Turn { _all: self.all.reads.acquire().await.ok(), _own: own }
+    }
+
+    /// Waits until this company may write one stop more.
+    pub async fn stop_turn(&self) -> Turn<'_> {
+        let own = self.own_stops.acquire().await.ok();
+        Turn { _all: self.all.stops.acquire().await.ok(), _own: own }
     }
 
     /// The newest seq of the log, at the moment or just before: who asks while it is being read gets the same answer.
@@ -144,7 +165,11 @@ impl CatchUp {
         };
         // What failed or found nothing leaves the slot empty: the next one reads again.
         match slot.get_or_try_init(fill).await {
-            Ok(block) => Ok(Page::of(block.iter().filter(|item| item.seq > after))),
+            Ok(block) => {
+                let page = Page::of(block.iter().filter(|item| item.seq > after));
+                self.keep_few();
+                Ok(page)
+            }
             Err(None) => Ok(None),
             Err(Some(error)) => Err(error),
         }
@@ -156,15 +181,22 @@ impl CatchUp {
         if let Some(known) = kept.iter().find(|known| known.after == after) {
             return known.block.clone();
         }
+        let block = Slot::default();
+        kept.push_back(Kept { after, since: now, block: block.clone() });
+        drop(kept);
+        self.keep_few();
+        block
+    }
+
+    /// Lets go of the oldest blocks beyond what may be kept; whoever waits for one still gets it.
+    fn keep_few(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes: usize = kept.iter().map(Kept::bytes).sum();
-        while (bytes > KEPT_BYTES || kept.len() == KEPT)
+        while (bytes > KEPT_BYTES || kept.len() > KEPT)
             && let Some(oldest) = kept.pop_front()
         {
             bytes -= oldest.bytes();
         }
-        let block = Slot::default();
-        kept.push_back(Kept { after, since: now, block: block.clone() });
-        block
     }
 
     /// Lets go of all blocks: what is in them was erased.

@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 use socketioxide::extract::SocketRef;
 use socketioxide::{AckError, SendError, SocketError};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Recruiter;
@@ -26,12 +27,14 @@ use super::page::{Next, Page};
 use super::presence::Seat;
 use super::settings::AGAIN;
 use super::tail::{Status, Tail};
-use crate::store::{Cursor, Seq};
+use crate::store::{Cursor, Seq, bounded};
 
 /// Missing acks in a row before a client is told that it is too slow.
 const MISSING_ACKS: u32 = 3;
 /// A device's stop is written at most this often, and at the end.
 const CURSOR_PAUSE: Duration = Duration::from_secs(1);
+/// Writing it may take so long.
+const CURSOR_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -328,20 +331,23 @@ impl Session {
 /// is for clients that come without.
 async fn keep_cursor(session: Arc<Session>, mut stop: watch::Receiver<Cursor>) {
     let recruiter = session.token.borrow().recruiter.clone();
-    let mut over = false;
+    let (mut written, mut over) = (session.start.clone(), false);
     while !over {
         over = stop.changed().await.is_err();
-        if *stop.borrow_and_update() == session.start {
+        if *stop.borrow_and_update() == written {
             continue;
         }
         if let Some(db) = session.tail.database() {
-            // It waits for its turn like those who catch up: after a message that all recruiters of a company got, all
-            // their stops move at once, and what they came to meanwhile is written with them.
-            let turn = session.tail.turn().await;
+            // After a message that all recruiters of a company got, all their stops move at once: they wait for each other,
+            // and what they came to meanwhile is written with them.
+            let turn = session.tail.stop_turn().await;
             let cursor = stop.borrow_and_update().clone();
-            let now = session.hub.clock.now();
-            if let Err(error) = db.cursors().advance(&recruiter, &session.device, &cursor, now).await {
-                tracing::debug!(%error, "a device's stop could not be written, the next one will be");
+            let (now, recruiter, device) = (session.hub.clock.now(), recruiter.clone(), session.device.clone());
+            let stands = cursor.clone();
+            let write = async move { db.cursors().advance(&recruiter, &device, &cursor, now).await };
+            match bounded(Instant::now() + CURSOR_LIMIT, write).await {
+                Ok(_) => written = stands,
+                Err(error) => tracing::debug!(%error, "a device's stop could not be written, the next one will be"),
             }
             drop(turn);
         }

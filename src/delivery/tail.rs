@@ -121,6 +121,11 @@ impl Tail {
         self.shared.catch_up.turn().await
     }
 
+    /// Waits until one more stop of a device may be written.
+    pub async fn stop_turn(&self) -> Turn<'_> {
+        self.shared.catch_up.stop_turn().await
+    }
+
     /// The company's database, once it has one.
     pub fn database(&self) -> Option<CompanyDb> {
         match &*self.shared.status.borrow() {
@@ -155,9 +160,10 @@ impl Tail {
 async fn read(shared: &Shared, context: TailContext) {
     let Some(db) = open(shared, &context).await else { return };
     let mut failing = Backoff::default();
-    let head = loop {
-        match db.log().head().await {
-            Ok(head) => break head,
+    let (head, mut closing) = loop {
+        // In this order: a log that is closed after the look at its fences tells so behind the head.
+        match (async || Ok((db.log().head().await?, db.log().fences().await?.is_closed())))().await {
+            Ok(found) => break found,
             Err(error) => failing.wait(&error, shared).await,
         }
     };
@@ -169,7 +175,6 @@ async fn read(shared: &Shared, context: TailContext) {
     }
     shared.status.send_replace(Status::Live(db.clone()));
     // What was written between reading head and being found by name has no news: the first look below finds it.
-    let mut closing = false;
     loop {
         let after = *shared.head.borrow();
         match db.log().read_after(after, READ_ITEMS, READ_BYTES).await {

@@ -28,6 +28,9 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         // The round looks, for all lines; that the wish is noted wakes it.
         pass.ctx.rounds.not_after(uid, pass.ctx.clock.monotonic());
     }
+    if pass.line.metadata.generation != Some(pass.status().observed_generation) && !pass.ctx.read_only {
+        super::route::keep_retention(pass).await?;
+    }
     let observed = pass.ctx.observations.get(&pass.portfolio);
     let (policy, now) = (pass.ctx.policy, pass.ctx.clock.now());
     let next = look(&pass.status(), &pass.spec, &pass.portfolio, observed.as_deref(), policy, now);

@@ -26,7 +26,7 @@ use crate::resources::client_number::RouteStatus;
 use crate::resources::conditions::seconds;
 use crate::resources::reasons::Reason;
 use crate::store::routes::Route;
-use crate::store::{FenceAction, LineRef, RouteState, StoreError};
+use crate::store::{FenceAction, LineRef, Refused, RouteState, StoreError};
 
 /// How long a fence's append may take.
 const APPEND_LIMIT: Duration = Duration::from_secs(5);
@@ -58,11 +58,12 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let known = database.log().fences().await?.line(&id);
     let turn = turn::hand_over(current.as_ref(), known, &pass.spec.company);
     if let Some((old, epoch)) = &turn.taken_from
-        && let Some(old) = store.companies().open(old).await?
+        && let Some(old) = still_there(store.companies().open(old).await)?
     {
         still_leads(pass.ctx)?;
         let mut appender = old.log().appender(pass.ctx.clock.clone());
-        appender.append_fence(&line, FenceAction::Taken, *epoch, Instant::now() + APPEND_LIMIT).await?;
+        let taken = appender.append_fence(&line, FenceAction::Taken, *epoch, Instant::now() + APPEND_LIMIT).await;
+        still_there(taken.map(Some))?;
     }
     still_leads(pass.ctx)?;
     let mut appender = database.log().appender(pass.ctx.clock.clone());
@@ -160,10 +161,24 @@ pub async fn disable(ctx: &Context, line: &ClientNumber, number: &str) -> Result
     state::set(ctx, &owner, id.as_ref(), number.as_ref(), RouteState::Disabled).await.map(|_| ())
 }
 
+/// The log of a company that is being erased, or was, takes nothing any more: there is nothing to fence.
+fn still_there<T>(found: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+    match found {
+        Err(StoreError::CompanyErased(_) | StoreError::Log(Refused::Closed)) => Ok(None),
+        found => found,
+    }
+}
+
 /// Who holds the line's route, if it is another company's and not disabled.
 fn held_by_another(current: Option<&Route>, company: &CompanyId) -> Option<String> {
     let route = current.filter(|route| route.company_id != *company && route.state != RouteState::Disabled)?;
     Some(route.object.clone())
+}
+
+/// Tells the routers of a changed retention.
+pub async fn keep_retention(pass: &Pass<'_>) -> Result<(), StepError> {
+    still_leads(pass.ctx)?;
+    Ok(pass.ctx.store.companies().set_retention(&pass.spec.company, retention_days(pass)).await?)
 }
 
 /// The smallest retention of the company's lines counts.
@@ -200,6 +215,16 @@ mod tests {
             revision: 4,
             updated_at: now,
         }
+    }
+
+    #[test]
+    fn a_former_owner_that_was_erased_needs_no_fence() {
+        let company: CompanyId = "atlas".parse().unwrap();
+        assert!(matches!(still_there::<()>(Err(StoreError::CompanyErased(company))), Ok(None)));
+        assert!(matches!(still_there::<()>(Err(StoreError::Log(Refused::Closed))), Ok(None)));
+        assert!(still_there::<()>(Err(StoreError::Log(Refused::StaleEpoch))).is_err());
+        assert!(still_there::<()>(Err(StoreError::TimedOut)).is_err());
+        assert!(matches!(still_there(Ok(Some(1))), Ok(Some(1))));
     }
 
     #[test]

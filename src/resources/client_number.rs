@@ -79,7 +79,7 @@ pub struct ClientNumberSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
     /// Days after which candidates' messages are removed from the company's database; the smallest of a company's lines
-    /// counts. At least 8, since Meta repeats a message for 7 days. [Removal itself comes with a later release.]
+    /// counts. At least 8, since Meta repeats a message for 7 days. What was removed does not come back.
     #[serde(default = "default_retention")]
     #[x_kube(validation = Rule::new("self >= 8 && self <= 1095").message("use 8 to 1095 days: Meta repeats messages for 7 days, and three years is the longest"))]
     pub retention_days: i32,

@@ -66,9 +66,12 @@ fn judge(change: &Quarantined, identifiers: &BTreeSet<Pii<String>>) -> Verdict {
 }
 
 fn is_theirs(item: &Item, identifiers: &BTreeSet<Pii<String>>) -> bool {
-    let contact = item.contact.iter().flat_map(|contact| [&contact.user_id, &contact.wa_id]);
-    let named = contact.chain([&item.about]).flatten().chain([&item.meta_id]);
-    named.into_iter().any(|id| identifiers.contains(id))
+    // A phone number may have been another's before: where a BSUID is told, it decides.
+    let person = item.contact.as_ref().and_then(|contact| contact.user_id.as_ref().or(contact.wa_id.as_ref()));
+    match person {
+        Some(id) => identifiers.contains(id),
+        None => item.about.iter().chain([&item.meta_id]).any(|id| identifiers.contains(id)),
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +102,8 @@ mod tests {
             (of(&format!(r#""messages":[{},{}]"#, message("MA.1"), message("MA.2"))), Verdict::Mixed),
             (of(r#""statuses":[{"id":"wamid.X","status":"read"}]"#), Verdict::Theirs),
             (of(r#""messages":[{"id":"y","from":"212611"}]"#), Verdict::Theirs),
+            // Whose phone number this was before.
+            (of(r#""messages":[{"id":"y","from":"212611","from_user_id":"MA.3"}]"#), Verdict::Mixed),
             // Somebody else speaks of them.
             (of(r#""messages":[{"id":"y","from_user_id":"MA.3","text":{"body":"call 212611"}}]"#), Verdict::Mixed),
             (of(r#""messages":{"from_user_id":"MA.1"}"#), Verdict::Mixed),

@@ -125,8 +125,9 @@ impl Keeper {
         // What is removed must be included before.
         db.states().follow(self.clock.now()).await?;
         let removed = self.remove_old(company, &db).await?;
+        // Also what another round left when it was cut.
+        let states = db.states().remove_stale().await?;
         if removed > 0 {
-            let states = db.states().remove_stale().await?;
             tracing::info!(
                 company = company.id.as_str(),
                 removed,

@@ -92,6 +92,19 @@ pub struct Closing {
     db: CompanyDb,
 }
 
+/// The lines that the company's log ever held, but for those that are another company's now: what waits for them is that
+/// one's.
+pub async fn lines_of_its_own(store: &Store, db: &CompanyDb) -> Result<Vec<PhoneNumberId>, StoreError> {
+    let mut own = Vec::new();
+    for line in db.log().fences().await?.lines() {
+        let route = store.routes().get(line).await?;
+        if route.is_none_or(|route| route.company_id == *db.company()) {
+            own.push(line.clone());
+        }
+    }
+    Ok(own)
+}
+
 impl Closing {
     /// Finds the company; an error if a line of it is in use. Nothing is changed.
     pub async fn of(store: Store, id: &CompanyId, clock: SharedClock, waits: Waits) -> Result<Self, CloseError> {
@@ -121,6 +134,8 @@ impl Closing {
     /// Erases it.
     pub async fn run(self, mut tell: impl FnMut(Step)) -> Result<(), CloseError> {
         if self.record.state == CompanyState::Active {
+            // Whoever was asked may have thought about it for long, and `closed` can't be taken back.
+            self.lines_are_out().await?;
             let left = self.close().await?;
             tell(Step::Closed(left));
             tokio::time::sleep(left).await;
@@ -163,11 +178,8 @@ impl Closing {
     /// What waits in quarantine for lines that are nobody else's.
     async fn clear_quarantine(&self) -> Result<u64, StoreError> {
         let mut removed = 0;
-        for line in self.db.log().fences().await?.lines() {
-            let route = self.store.routes().get(line).await?;
-            if route.is_none_or(|route| route.company_id == self.record.id) {
-                removed += super::quarantine::remove_line(&self.store, line).await?;
-            }
+        for line in lines_of_its_own(&self.store, &self.db).await? {
+            removed += super::quarantine::remove_line(&self.store, &line).await?;
         }
         Ok(removed)
     }

@@ -137,6 +137,11 @@ impl Companies {
         changed.map(|_| ()).map_err(|e| StoreError::from_driver("the company's record", e))
     }
 
+    /// How long the company's items are kept from now on.
+    pub async fn set_retention(&self, id: &CompanyId, days: i64) -> Result<(), StoreError> {
+        self.update(id, doc! { "$set": { "retention_days": days } }).await
+    }
+
     /// The record, if there is one.
     pub async fn get(&self, id: &CompanyId) -> Result<Option<Company>, StoreError> {
         self.records

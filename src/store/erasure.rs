@@ -4,7 +4,7 @@
 //! An erasure is told in the log itself, by entries of ours that name the contacts: writers forget them when they read it,
 //! so that whoever comes back is a new contact, and clients learn what to remove, also those that are away. The first such
 //! entry stands before any stub is made, the last one after all of them: whatever a client read in between, it is told
-//! afterwards. Killed at any moment, the same command goes on.
+//! afterwards. Killed at any moment, it goes on by the contact's id.
 //! What Meta sends again is recognised by hashes and not stored a second time. Must never touch another contact's items,
 //! but for events (no message of anybody) whose text names the candidate.
 
@@ -54,11 +54,23 @@ pub enum Whom {
     Phone(Pii<String>),
 }
 
+impl Whom {
+    /// What is given of Meta's.
+    pub fn identifiers(&self) -> BTreeSet<Pii<String>> {
+        match self {
+            Self::Contact(_) => BTreeSet::new(),
+            Self::User(id) | Self::Phone(id) => BTreeSet::from([id.clone()]),
+        }
+    }
+}
+
 /// Why nobody was erased.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
     /// The log knows nobody like that.
-    #[error("the company's log knows nobody by that id")]
+    #[error(
+        "the company's log knows nobody by that id; an erasure that was cut short goes on by the contact id that it showed (--contact)"
+    )]
     Nobody,
     /// The id was several people's.
     #[error("several contacts had that id: {}; erase each that is meant by its contact id", .0.join(", "))]
@@ -164,14 +176,28 @@ impl Erasure {
         Ok(ids.iter().filter_map(|id| Some(id.as_str()?.to_owned())).collect())
     }
 
+    /// Ids of Meta's that the contact has, and those of its messages, as far as the log still tells.
+    pub async fn identifiers(&self, found: &Found) -> Result<BTreeSet<Pii<String>>, StoreError> {
+        let mut identifiers = BTreeSet::new();
+        self.collect(&found.contact_ids, &mut identifiers).await?;
+        Ok(identifiers)
+    }
+
     /// Erases a contact that was found. What the candidate writes while this runs is either erased too or a new contact's.
     pub async fn erase(&self, found: &Found) -> Result<Erased, EraseError> {
         let mut appender = self.db.log().appender(self.clock.clone());
         let mut done = Erased::default();
         let mut told = false;
+        let mut ids = found.contact_ids.clone();
         for _ in 0..PASSES {
-            let doomed = self.collect(&found.contact_ids, &mut done.identifiers).await?;
-            self.forget_states(found, &done).await?;
+            // Who turned out to be the same person since is the same person: what tells it becomes a stub below.
+            for id in ids.clone() {
+                ids.extend(all_ids(self.db.log().collection(), &id, Instant::now() + LIMIT).await?);
+            }
+            ids.sort_unstable();
+            ids.dedup();
+            let doomed = self.collect(&ids, &mut done.identifiers).await?;
+            self.forget_states(&ids, &done).await?;
             if doomed.is_empty() && told {
                 return Ok(done);
             }
@@ -179,7 +205,7 @@ impl Erasure {
             let mut hashes = self.hashes(&doomed);
             loop {
                 let rest = hashes.split_off(hashes.len().min(HASHES));
-                let entry = NewEntry { erased: found.contact_ids.clone(), gone: hashes, ..NewEntry::of(Kind::Erasure) };
+                let entry = NewEntry { erased: ids.clone(), gone: hashes, ..NewEntry::of(Kind::Erasure) };
                 appender.append_ours(entry, Instant::now() + LIMIT).await?;
                 hashes = rest;
                 if hashes.is_empty() {
@@ -254,9 +280,9 @@ impl Erasure {
         Ok(())
     }
 
-    async fn forget_states(&self, found: &Found, done: &Erased) -> Result<(), StoreError> {
+    async fn forget_states(&self, ids: &[String], done: &Erased) -> Result<(), StoreError> {
         let wamids: Vec<&str> = done.identifiers.iter().map(|id| id.expose().as_str()).collect();
-        self.db.states().erase(&found.contact_ids, &wamids).await
+        self.db.states().erase(ids, &wamids).await
     }
 }
 

@@ -95,8 +95,9 @@ impl Presence {
             return Ok(None);
         }
         let update = doc! { "$max": { "seat": number }, "$set": { "at": bson_time::to_bson(now) } };
-        self.sessions.update_one(doc! { "_id": id(key) }, update).await.map_err(driver)?;
-        Ok(Some(Claim { key: key.clone(), number }))
+        let seated = self.sessions.update_one(doc! { "_id": id(key) }, update).await.map_err(driver)?;
+        // Expired in between: the next try draws anew.
+        Ok((seated.matched_count == 1).then(|| Claim { key: key.clone(), number }))
     }
 
     async fn draw(&self, key: &DeviceKey, now: Timestamp) -> Result<i64, StoreError> {

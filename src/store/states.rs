@@ -5,7 +5,7 @@
 //! `derived` carries how far the log was read, so any number of replicas may do this at once, be killed at any moment, and
 //! begin anew. The statuses themselves stay in the log as they came, each once. The fold is pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -188,6 +188,7 @@ impl States {
         let entries: Vec<LogEntry> =
             found.projection(doc! { "raw": 0 }).await.map_err(driver)?.try_collect().await.map_err(driver)?;
         self.include(&entries).await?;
+        self.forget_erased(&entries).await?;
         let more = entries.len() == READ;
         let done = entries.last().filter(|_| more).map_or(head, |entry| entry.seq);
         let moved = doc! { "$max": { "seq": done }, "$set": { "at": bson_time::to_bson(now) } };
@@ -198,6 +199,16 @@ impl States {
             Err(error) => return Err(driver(error)),
         }
         Ok((entries.len(), more))
+    }
+
+    /// A candidate may have been erased since these entries were read: whoever looks last sees the other.
+    async fn forget_erased(&self, entries: &[LogEntry]) -> Result<(), StoreError> {
+        let seqs: Vec<Seq> = entries.iter().map(|entry| entry.seq).collect();
+        let stubs = doc! { "_id": { "$in": seqs }, "kind": Kind::Erased.as_str() };
+        let found = self.log.collection().find(stubs).projection(doc! { "raw": 0 }).await.map_err(driver)?;
+        let stubs: HashSet<Seq> = found.map_ok(|stub| stub.seq).try_collect().await.map_err(driver)?;
+        let wamids: Vec<&str> = entries.iter().filter(|entry| stubs.contains(&entry.seq)).filter_map(about).collect();
+        if wamids.is_empty() { Ok(()) } else { self.erase(&[], &wamids).await }
     }
 
     /// Folds these entries into their messages' documents. Of one message all earlier statuses must be included already.
@@ -253,7 +264,9 @@ impl States {
 
     /// Removes the states of messages of which the log keeps no status any more.
     pub async fn remove_stale(&self) -> Result<u64, StoreError> {
-        let Some(oldest) = self.log.oldest().await? else { return Ok(0) };
+        // In this order: what comes in between is not below it.
+        let head = self.log.head().await?;
+        let oldest = self.log.oldest().await?.unwrap_or(head + 1);
         let removed = self.states.delete_many(doc! { "seq": { "$lt": oldest } }).await.map_err(driver)?;
         Ok(removed.deleted_count)
     }

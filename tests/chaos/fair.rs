@@ -116,6 +116,7 @@ async fn others_do_not_wait_for_a_hundred_who_catch_up() -> Result<()> {
         ensure!(report.lasts.iter().all(|last| *last == newest), "{:?}", report.lasts);
     }
     ensure!((report.gaps, report.foreign, report.lost) == (0, 0, 0), "{report:?}");
+    ensure!(report.delays.len() >= 20, "only {} messages meanwhile", report.delays.len());
     ensure!(latest <= LATEST_MS, "a message took {latest:.0} ms");
     Ok(())
 }

@@ -31,6 +31,7 @@ pub fn judge(truth: &Truth, company: usize, items: &[Value]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut seen: BTreeSet<Key> = BTreeSet::new();
     let mut fences = Vec::new();
+    let mut held: HashMap<&str, bool> = HashMap::new();
     let mut due = 1;
     for item in items {
         let seq = item["seq"].as_i64().unwrap_or(-1);
@@ -44,6 +45,11 @@ pub fn judge(truth: &Truth, company: usize, items: &[Value]) -> Vec<String> {
         }
         match item["kind"].as_str().unwrap_or_default() {
             kind @ ("message" | "status") => {
+                if !held.get(line).copied().unwrap_or_default() {
+                    faults.push(format!(
+                        "seq {seq} was written past a fence: the log does not hold the line {line:?} here"
+                    ));
+                }
                 let key = format!("{kind} {}", item["content"]["id"].as_str().unwrap_or_default());
                 match truth.sent.get(&key) {
                     None => faults.push(format!("seq {seq} was never sent: {key}")),
@@ -61,6 +67,7 @@ pub fn judge(truth: &Truth, company: usize, items: &[Value]) -> Vec<String> {
             }
             "event" if item["field"] == "line" => {
                 let content = &item["content"];
+                held.insert(line, content["action"] == "given");
                 fences.push(format!("{} {}", content["action"].as_str().unwrap_or_default(), content["epoch"]));
             }
             "contact" => {}
@@ -134,6 +141,22 @@ mod tests {
         ] {
             assert_eq!(judge(&truth(), 0, &good), [""; 0]);
         }
+    }
+
+    #[test]
+    fn a_fence_is_respected() {
+        let taken = |seq: i64| {
+            let content = json!({"action": "taken", "epoch": 1});
+            json!({"seq": seq, "kind": "event", "field": "line", "line": {"phone_number_id": "101"}, "content": content})
+        };
+        let mut truth = truth();
+        truth.fences[0].push("taken 1".into());
+        let before = vec![fence(1), message(2, "a"), message(3, "b"), taken(4)];
+        assert_eq!(judge(&truth, 0, &before), [""; 0]);
+        let after = vec![fence(1), message(2, "a"), taken(3), message(4, "b")];
+        assert!(judge(&truth, 0, &after)[0].contains("past a fence"));
+        truth.fences[0].pop();
+        assert!(judge(&truth, 0, &[message(1, "a"), fence(2), message(3, "b")])[0].contains("past a fence"));
     }
 
     #[test]

@@ -26,12 +26,13 @@ function reached() {
 
 function take(index, line, page, ack) {
   for (const item of page.items) {
+    // Also of what it has: another company's items have the same seqs.
+    if (line !== undefined && item.line?.phone_number_id !== line) state.foreign += 1;
     if (item.seq <= lasts[index]) continue;
     // A client without a cursor may begin anywhere.
     if (lasts[index] >= 0 && item.seq !== lasts[index] + 1) state.gaps += item.seq - lasts[index] - 1;
     lasts[index] = item.seq;
     state.items += 1;
-    if (line !== undefined && item.line?.phone_number_id !== line) state.foreign += 1;
     const text = item.content?.text?.body;
     if (typeof text === "string" && text.startsWith("t=")) delays.push(now() - Number(text.slice(2)));
   }

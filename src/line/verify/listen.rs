@@ -95,14 +95,16 @@ pub async fn run(
                         continue;
                     }
                 };
-                call.read_at = Some(seconds(pass.ctx.clock.now()));
+                // Asking may have taken long.
+                let handed_in = pass.ctx.clock.now();
+                call.read_at = Some(seconds(handed_in));
                 call.read_from = Some(from);
                 call.unread = None;
                 let progress = waiting(pass, verification, &call, expires).progress;
                 let told = pass
                     .save_untold(&progress, |status| {
                         noted(status, call);
-                        count(status, &origin, times, now);
+                        count(status, &origin, times, handed_in);
                     })
                     .await?;
                 // Events take their time, and the code has none.

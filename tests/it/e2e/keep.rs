@@ -3,6 +3,8 @@
 //! sandbox's journal and its applications.
 
 use anyhow::{Context, Result, ensure};
+use clientnumber::domain::CompanyId;
+use clientnumber::store::{Store, StoreOptions};
 use jiff::Timestamp;
 use kube::api::Patch;
 use serde_json::{Value, json};
@@ -185,4 +187,23 @@ async fn an_application_that_leads_elsewhere_is_put_right() -> Result<()> {
     let after = read().await?;
     ensure!(after["voice_url"] == before["voice_url"], "{after}");
     Ok(())
+}
+
+/// Routers remove what is older than the company's record says: a changed retention gets there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_retention_reaches_the_routers() -> Result<()> {
+    let mut world = begun_with(world("retention").await?, |_| ()).await?;
+    world.apply(world.line("atlas", "atlas-logistics", |_| ())).await?;
+    world.wait_line("atlas", "True", "Ready", LONG).await?;
+    let store = Store::connect(&world.mongo.uri().into(), StoreOptions::default()).await?;
+    let company = CompanyId::parse("atlas-logistics")?;
+    let days = async || anyhow::Ok(store.companies().get(&company).await?.context("no company")?.retention_days);
+    ensure!(days().await? == 730, "{}", days().await?);
+    patch(&world, "atlas", json!({"retentionDays": 30})).await?;
+    wait::until(LONG, "the company's retention", async || match days().await {
+        Ok(days) => wait::seen(days == 30, days),
+        Err(error) => Seen::NotYet(format!("{error:#}")),
+    })
+    .await?;
+    world.wait_line("atlas", "True", "Ready", LONG).await.map(|_| ())
 }
