@@ -162,7 +162,8 @@ async fn read(shared: &Shared, context: TailContext) {
     let mut failing = Backoff::default();
     let (head, mut closing) = loop {
         // In this order: a log that is closed after the look at its fences tells so behind the head.
-        match (async || Ok((db.log().head().await?, db.log().fences().await?.is_closed())))().await {
+        let found = async { Ok((db.log().head().await?, db.log().fences().await?.is_closed())) };
+        match found.await {
             Ok(found) => break found,
             Err(error) => failing.wait(&error, shared).await,
         }
