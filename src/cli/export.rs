@@ -1,17 +1,18 @@
 //! `clientnumber export`: a company's items and contacts, or one candidate's, as lines of JSON.
 //!
-//! Items in the order of their seq, then contacts in the order of their ids, then a line that says that it is complete.
+//! A line that says what it is of, items in the order of their seq, contacts in the order of their ids, and a line that says
+//! that it is complete.
 //! Page by page, so memory does not grow with the company. Into a file it goes on where an earlier run was cut: a last
 //! line without its end is written anew. Readable by its owner only.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::export_lines::{self, Place};
+use super::export_lines::{self, Begun, Place};
 use super::settings::StoreArgs;
 use super::{Failure, block_on};
 use crate::domain::CompanyId;
@@ -20,11 +21,13 @@ use crate::store::{Log, Page, Seq, Store, StoreError, StoreOptions};
 /// Read at once.
 const ITEMS: usize = 500;
 const BYTES: usize = 4_000_000;
+/// The first line is shorter.
+const FIRST_LINE: u64 = 4096;
 
 /// Writes a company's data, or one candidate's, as lines of JSON.
 ///
-/// The last line is {"record":"end"}: without it the export is not complete. With --output the same command goes on where
-/// it was cut.
+/// The first line is {"record":"export"} with what it is of, the last one {"record":"end"}: without it the export is not
+/// complete. With --output the same command goes on where it was cut.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The company.
@@ -53,14 +56,27 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let Some(db) = store.companies().open(&company).await? else {
             bail!("there is no company {company}: is the id right?")
         };
+        let now = Begun { company, contact, items_to: db.log().head().await? };
         match output {
-            None => write(&db.log(), contact.as_deref(), Place::Items(after), &mut std::io::stdout().lock()).await,
+            None => {
+                let mut stdout = std::io::stdout().lock();
+                stdout.write_all(export_lines::begun(&now)?.as_bytes())?;
+                write(&db.log(), &now, Place::Items(after), &mut stdout).await
+            }
             Some(path) => {
-                let (mut file, place) = open(&path).with_context(|| format!("{} can't be used", path.display()))?;
-                if place == Place::End {
-                    bail!("{} is complete: give another file for a new export", path.display());
-                }
-                write(&db.log(), contact.as_deref(), place, &mut file).await?;
+                let (mut file, found) =
+                    open(&path, &now).with_context(|| format!("{} can't be used", path.display()))?;
+                let (of, place) = match found {
+                    Some((_, Place::End)) => {
+                        bail!("{} is complete: give another file for a new export", path.display());
+                    }
+                    Some(found) => found,
+                    None => {
+                        file.write_all(export_lines::begun(&now)?.as_bytes())?;
+                        (now, Place::Items(0))
+                    }
+                };
+                write(&db.log(), &of, place, &mut file).await?;
                 file.sync_all()?;
                 Ok(())
             }
@@ -69,14 +85,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Writes what follows `place`.
-pub async fn write(log: &Log, contact: Option<&str>, place: Place, into: &mut impl Write) -> anyhow::Result<()> {
-    let one = match contact {
+async fn write(log: &Log, of: &Begun, place: Place, into: &mut impl Write) -> anyhow::Result<()> {
+    let one = match &of.contact {
         None => None,
         Some(id) => Some(log.contact(id).await?.context("the company's log knows no contact with that id")?),
     };
     let ids: Option<Vec<String>> = one.as_ref().map(|one| [vec![one.id.clone()], one.merged.clone()].concat());
-    // What comes in meanwhile is for the next export.
-    let head = log.head().await?;
+    let head = of.items_to;
     let mut contact_id = String::new();
     match place {
         Place::Items(mut after) => loop {
@@ -117,20 +132,31 @@ async fn read(log: &Log, ids: Option<&[String]>, after: Seq) -> Result<Page, Sto
     }
 }
 
-/// Opens the file for going on, without what was cut in the middle of a line.
-fn open(path: &Path) -> anyhow::Result<(File, Place)> {
+/// Opens the file for going on, without what was cut in the middle of a line: what it is of, and where it stands; None: it is
+/// new. Nothing of it is touched when it is of something else than is wanted `now`.
+fn open(path: &Path, now: &Begun) -> anyhow::Result<(File, Option<(Begun, Place)>)> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let (whole, last) = last_line(&mut file)?;
-    let place = match last {
+    let found = match last {
         None if !begins_one(&mut file)? => bail!("it is no export: it begins with something else"),
-        None => Place::Items(0),
-        Some(line) => export_lines::place(&line).context("it is no export: its last line is something else")?,
+        None => None,
+        Some(line) => {
+            file.seek(SeekFrom::Start(0))?;
+            let mut first = String::new();
+            BufReader::new(&file).take(FIRST_LINE).read_line(&mut first)?;
+            let of = export_lines::read_begun(&first).context("it is no export: it begins with something else")?;
+            if (&of.company, &of.contact) != (&now.company, &now.contact) {
+                bail!("it is of something else, of company {}: give another file", of.company);
+            }
+            let place = export_lines::place(&line).context("it is no export: its last line is something else")?;
+            Some((of, place))
+        }
     };
     // One that was there before may be open to others.
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.set_len(whole)?;
     file.seek(SeekFrom::End(0))?;
-    Ok((file, place))
+    Ok((file, found))
 }
 
 /// Is it empty, or cut in its first line?
@@ -171,6 +197,10 @@ fn last_line(file: &mut File) -> std::io::Result<(u64, Option<String>)> {
 mod tests {
     use super::*;
 
+    fn of(company: &str) -> Begun {
+        Begun { company: CompanyId::parse(company).unwrap(), contact: None, items_to: 7 }
+    }
+
     #[test]
     fn the_last_whole_line() {
         let path = std::env::temp_dir().join(format!("export-{}", std::process::id()));
@@ -190,11 +220,16 @@ mod tests {
         // What is no export is not touched.
         for mine in ["a page of mine\nand more", "a page of mine"] {
             std::fs::write(&path, mine).unwrap();
-            assert!(open(&path).is_err());
+            assert!(open(&path, &of("atlas")).is_err());
             assert_eq!(std::fs::read_to_string(&path).unwrap(), mine);
         }
-        std::fs::write(&path, "{\"record\":\"item\",\"se").unwrap();
-        assert_eq!(open(&path).unwrap().1, Place::Items(0));
+        std::fs::write(&path, "{\"record\":\"export\",\"com").unwrap();
+        assert_eq!(open(&path, &of("atlas")).unwrap().1, None);
+        let cut = export_lines::begun(&of("atlas")).unwrap() + "{\"record\":\"item\",\"se";
+        std::fs::write(&path, &cut).unwrap();
+        assert!(open(&path, &of("rif")).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), cut);
+        assert_eq!(open(&path, &of("atlas")).unwrap().1, Some((of("atlas"), Place::Items(0))));
         std::fs::remove_file(&path).unwrap();
     }
 
@@ -203,8 +238,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("export-mode-{}", std::process::id()));
         std::fs::write(&path, "").unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        let (_, place) = open(&path).unwrap();
-        assert_eq!(place, Place::Items(0));
+        assert_eq!(open(&path, &of("atlas")).unwrap().1, None);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::remove_file(&path).unwrap();
     }

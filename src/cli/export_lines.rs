@@ -3,13 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Pii;
+use crate::domain::{CompanyId, Pii};
 use crate::store::{Contact, ContactRecord, LogEntry, Seq};
 
 /// One line.
 #[derive(Serialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 enum Line<'a> {
+    Export(&'a Begun),
     Item(Box<Item<'a>>),
     Contact(Person<'a>),
     End { items_to: Seq },
@@ -140,6 +141,31 @@ pub fn item(entry: &LogEntry) -> serde_json::Result<String> {
     })))
 }
 
+/// What an export is of: its first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The company.
+    pub company: CompanyId,
+    /// One candidate only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
+    /// Items up to this seq, the newest when it was begun: what comes in later is for another export.
+    pub items_to: Seq,
+}
+
+/// The first line.
+pub fn begun(begun: &Begun) -> serde_json::Result<String> {
+    text(&Line::Export(begun))
+}
+
+/// What the export is of that begins with this line; None: it is none.
+pub fn read_begun(line: &str) -> Option<Begun> {
+    match serde_json::from_str(line).ok()? {
+        Known::Export(begun) => Some(begun),
+        _ => None,
+    }
+}
+
 /// A contact.
 pub fn contact(record: &ContactRecord) -> serde_json::Result<String> {
     let ContactRecord { id, contact, merged, last_seq } = record;
@@ -165,6 +191,7 @@ pub enum Place {
 #[derive(Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 enum Known {
+    Export(Begun),
     Item { seq: Seq },
     Contact { id: String },
     End {},
@@ -173,6 +200,7 @@ enum Known {
 /// The place of a line; None: it is none of these.
 pub fn place(line: &str) -> Option<Place> {
     Some(match serde_json::from_str(line).ok()? {
+        Known::Export(_) => Place::Items(0),
         Known::Item { seq } => Place::Items(seq),
         Known::Contact { id } => Place::Contacts(id),
         Known::End {} => Place::End,
@@ -217,6 +245,11 @@ mod tests {
             contact(&record).unwrap(),
             "{\"record\":\"contact\",\"id\":\"c2\",\"merged\":[\"c9\"],\"last_seq\":3}\n"
         );
+        let of = Begun { company: CompanyId::parse("atlas").unwrap(), contact: None, items_to: 9 };
+        let first = begun(&of).unwrap();
+        assert_eq!(first, "{\"record\":\"export\",\"company\":\"atlas\",\"items_to\":9}\n");
+        assert_eq!((place(&first), read_begun(&first)), (Some(Place::Items(0)), Some(of)));
+        assert_eq!(read_begun(&end(9).unwrap()), None);
         assert_eq!(place(&item(&entry("{}")).unwrap()), Some(Place::Items(7)));
         assert_eq!(place(&contact(&record).unwrap()), Some(Place::Contacts("c2".into())));
         assert_eq!(place(&end(9).unwrap()), Some(Place::End));

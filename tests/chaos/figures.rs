@@ -75,6 +75,7 @@ pub fn delivered(ended: &Ended, told: &mut String) -> Result<()> {
         ensure!(sum(what) > 0, "no device had any bad luck of the kind {what}");
     }
     ensure!(received > items as u64, "no item came twice to any device");
+    ensure!(sum("different") == 0, "{} items came as others than a device has under their seqs", sum("different"));
     for (what, how_much) in [
         ("devices", ended.stored.len() as u64),
         ("items that they have, all together", items as u64),

@@ -162,11 +162,13 @@ async fn quarantined(
         "| moved line: answered after the hand-over began, in its former owner's log | {late} of {} |",
         from.may.len()
     )?;
-    writeln!(told, "| moved line: messages for its new owner | {} |", {
-        let of = |key: &&Key| truth.sent.get(*key).is_some_and(|(_, owner)| *owner == Some(to));
-        let moved: Vec<Key> = plan.items.iter().filter(|item| item.line == plan.moved()).map(book::key).collect();
-        moved.iter().filter(of).count()
-    })?;
+    let of = |key: &&Key| truth.sent.get(*key).is_some_and(|(_, owner)| *owner == Some(to));
+    let moved: Vec<Key> = plan.items.iter().filter(|item| item.line == plan.moved()).map(book::key).collect();
+    let new = moved.iter().filter(of).count();
+    writeln!(told, "| moved line: messages for its new owner | {new} of {} |", moved.len())?;
+    if new * 8 < moved.len() {
+        faults.push(format!("the new owner of the moved line gets {new} of {} messages", moved.len()));
+    }
     writeln!(told, "| changes in quarantine at the end, of the moved line and of nobody's | {changes} |")?;
     writeln!(told, "| messages in quarantine only | {only_kept} |")?;
     Ok(faults)

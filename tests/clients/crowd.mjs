@@ -42,7 +42,7 @@ class Device {
     // Once the server must know it.
     this.store.forgets = () => wild && this.counts.acks - this.counts.lost > 20 && this.random() < 0.2 && ++this.counts.forgot;
     this.state = "new";
-    this.counts = { welcomes: 0, live: 0, pages: 0, received: 0, acks: 0, lost: 0, cut: 0, torn: 0, reloads: 0, forgot: 0, errors: 0 };
+    this.counts = { welcomes: 0, live: 0, pages: 0, received: 0, acks: 0, lost: 0, cut: 0, torn: 0, reloads: 0, forgot: 0, errors: 0, different: 0 };
     this.reasons = {};
   }
 
@@ -73,6 +73,11 @@ class Device {
     socket.on("messages", (page, ack) => {
       this.counts.pages++;
       this.counts.received += page.items.length;
+      // What the helper leaves out unseen must be what it has, since another company's items have the same seqs.
+      for (const item of page.items) {
+        const has = this.store.items[item.seq - 1];
+        if (has !== undefined && JSON.stringify(has) !== JSON.stringify(item)) this.counts.different++;
+      }
       take(page, () => {
         this.counts.acks++;
         if (wild && this.random() < options.lost) this.counts.lost++;

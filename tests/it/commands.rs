@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clientnumber::domain::Pii;
 use clientnumber::store::{ContactHint, Kind, NewEntry, RouteState};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::store::bed::*;
 use crate::support::{Mongo, run_dir};
@@ -156,17 +156,18 @@ async fn an_export_is_whole_and_goes_on_where_it_was_cut() -> Result<()> {
     let (told, code) = said(&bed.mongo, &export).await?;
     assert_eq!(code, 0, "{told}");
     let all = lines(&path)?;
-    assert_eq!(all.len(), 1201 + 7 + 1);
-    for (n, line) in all[1..1201].iter().enumerate() {
+    assert_eq!(all.len(), 1 + 1201 + 7 + 1);
+    assert_eq!(all[0], json!({"record": "export", "company": "atlas", "items_to": 1201}));
+    for (n, line) in all[2..1202].iter().enumerate() {
         assert_eq!((line["record"].as_str(), line["seq"].as_u64()), (Some("item"), Some(n as u64 + 2)));
         assert_eq!(line["raw"].as_str(), Some(raw(n).as_str()), "byte for byte");
     }
-    let contacts = &all[1201..1208];
+    let contacts = &all[1202..1209];
     assert!(contacts.windows(2).all(|pair| pair[0]["id"].as_str() < pair[1]["id"].as_str()));
     assert!(
         contacts.iter().all(|c| c["record"] == "contact" && c["name"].as_str().is_some_and(|n| n.starts_with("name ")))
     );
-    assert_eq!(all[1208]["record"], "end");
+    assert_eq!(all[1209]["record"], "end");
     let (again, code) = said(&bed.mongo, &export).await?;
     assert!(code == 1 && again.contains("is complete"), "{again}");
 
@@ -174,12 +175,32 @@ async fn an_export_is_whole_and_goes_on_where_it_was_cut() -> Result<()> {
     let whole_text = std::fs::read(&path)?;
     let lengths: Vec<usize> =
         whole_text.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1).collect();
-    for cut in [0, 5, lengths[0], lengths[600] + 30, lengths[1200], lengths[1203], lengths[1204] + 9, lengths[1207]] {
+    for cut in [
+        0,
+        5,
+        lengths[0],
+        lengths[1],
+        lengths[601] + 30,
+        lengths[1201],
+        lengths[1204],
+        lengths[1205] + 9,
+        lengths[1208],
+    ] {
         std::fs::write(&path, &whole_text[..cut])?;
         let (told, code) = said(&bed.mongo, &export).await?;
         assert_eq!(code, 0, "{told}");
         ensure!(std::fs::read(&path)? == whole_text, "cut at {cut} it became another");
     }
+
+    // What comes in while it is cut is for another export, and another company's for another file.
+    std::fs::write(&path, &whole_text[..lengths[1204]])?;
+    appender.append(vec![item(1200)], soon()).await?;
+    bed.company("rif", "2").await?;
+    let (told, code) = said(&bed.mongo, &["export", "--company", "rif", "--output", &file]).await?;
+    assert!(code == 1 && told.contains("of company atlas"), "{told}");
+    assert_eq!(said(&bed.mongo, &export).await?.1, 0);
+    let again = lines(&path)?;
+    assert_eq!((again.len(), &again[1209]["items_to"]), (1210, &json!(1201)));
 
     // One candidate.
     let one = contacts[3]["id"].as_str().context("no id")?;
@@ -188,7 +209,7 @@ async fn an_export_is_whole_and_goes_on_where_it_was_cut() -> Result<()> {
     let told: Vec<Value> = String::from_utf8(stdout)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let items: Vec<&Value> = told.iter().filter(|line| line["record"] == "item").collect();
     assert!(items.len() > 170 && items.iter().all(|line| line["contact_id"] == one));
-    assert_eq!((told.len(), &told[items.len()]["id"]), (items.len() + 2, &contacts[3]["id"]));
+    assert_eq!((told.len(), &told[items.len() + 1]["id"]), (items.len() + 3, &contacts[3]["id"]));
     for wrong in [["--contact", "c00"], ["--company", "nobody"]] {
         let args = if wrong[0] == "--company" {
             vec!["export", wrong[0], wrong[1]]
