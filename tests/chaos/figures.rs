@@ -17,7 +17,7 @@ pub const ANSWER: Duration = Duration::from_secs(2);
 /// What comes so soon after a kill would meet whatever it left behind.
 const AFTERWARDS: Duration = Duration::from_secs(1);
 /// A store that takes so long for one small read is not there: an answer needs several.
-const SLOW: Duration = Duration::from_millis(200);
+const SLOW: Duration = Duration::from_millis(100);
 /// So long after its return the store is not yet taken for there: drivers notice it by their own clocks.
 const RETURN: Duration = Duration::from_secs(5);
 
