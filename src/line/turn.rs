@@ -70,25 +70,10 @@ pub fn hand_over(current: Option<&Route>, known: Option<(i64, FenceAction)>, com
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{E164, PhoneNumberId, WabaId};
     use crate::store::RouteState;
 
     fn disabled(company: &str, epoch: i64) -> Route {
-        Route {
-            phone_number_id: PhoneNumberId::parse("1").unwrap(),
-            phone_number: E164::parse("+212612345678").unwrap(),
-            display_name: "n".into(),
-            company_id: company.parse().unwrap(),
-            waba_id: WabaId::parse("104").unwrap(),
-            portfolio: "p/main".into(),
-            object: "clients/old".into(),
-            uid: "u1".into(),
-            epoch,
-            epoch_at: None,
-            state: RouteState::Disabled,
-            revision: 4,
-            updated_at: "2026-11-01T10:00:00Z".parse().unwrap(),
-        }
+        Route { company_id: company.parse().unwrap(), epoch, state: RouteState::Disabled, ..Route::example() }
     }
 
     #[test]

@@ -54,26 +54,10 @@ fn is_too_old(item: &Item, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CompanyId, E164, PhoneNumberId, WabaId};
     use crate::router::split::{self, Content};
-    use crate::store::RouteState;
 
     fn route(epoch_at: Option<&str>) -> Route {
-        Route {
-            phone_number_id: PhoneNumberId::parse("1").unwrap(),
-            phone_number: E164::parse("+212612345678").unwrap(),
-            display_name: "Atlas".into(),
-            company_id: CompanyId::parse("atlas").unwrap(),
-            waba_id: WabaId::parse("104").unwrap(),
-            portfolio: "platform/main".into(),
-            object: "clients/atlas".into(),
-            uid: "u".into(),
-            epoch: 2,
-            epoch_at: epoch_at.map(|at| at.parse().unwrap()),
-            state: RouteState::Active,
-            revision: 1,
-            updated_at: Timestamp::UNIX_EPOCH,
-        }
+        Route { epoch: 2, epoch_at: epoch_at.map(|at| at.parse().unwrap()), ..Route::example() }
     }
 
     fn item(kind: &str, timestamp: &str) -> Item {

@@ -139,7 +139,7 @@ async fn look(ingest: &Ingest, metrics: &Metrics, stuck: &mut Stuck) -> Result<(
 /// Brings back what a line has in quarantine for the reasons that pass by themselves.
 async fn replay_line(ingest: &Ingest, metrics: &Metrics, line: &PhoneNumberId) -> Result<Replayed, ReplayError> {
     let mut done = Replayed::default();
-    for quarantined in ingest.quarantine().of_line(line, false, BATCH).await? {
+    for quarantined in ingest.quarantine().waiting_of(line, BATCH).await? {
         if replay_one(ingest, quarantined, ingest.recent()).await?.is_none() {
             metrics.replayed.inc();
             done.stored += 1;

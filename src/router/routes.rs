@@ -264,21 +264,7 @@ mod tests {
     use super::*;
 
     fn route(id: &str, revision: i64) -> Route {
-        Route {
-            phone_number_id: PhoneNumberId::parse(id).unwrap(),
-            phone_number: crate::domain::E164::parse("+212612345678").unwrap(),
-            display_name: "Atlas".into(),
-            company_id: CompanyId::parse("atlas").unwrap(),
-            waba_id: crate::domain::WabaId::parse("104").unwrap(),
-            portfolio: "platform/main".into(),
-            object: "clients/atlas".into(),
-            uid: "u".into(),
-            epoch: 1,
-            epoch_at: None,
-            state: crate::store::RouteState::Active,
-            revision,
-            updated_at: jiff::Timestamp::UNIX_EPOCH,
-        }
+        Route { phone_number_id: PhoneNumberId::parse(id).unwrap(), revision, ..Route::example() }
     }
 
     #[test]

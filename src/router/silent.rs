@@ -69,28 +69,13 @@ fn silent(lines: &[Arc<Route>], last: &HashMap<PhoneNumberId, Timestamp>, now: T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::RouteState;
 
     #[test]
     fn a_day_without_a_webhook() {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let ago = |hours: i64| now - Duration::from_secs(hours.unsigned_abs() * 3600);
         let route = |id: &str, written: Timestamp| {
-            Arc::new(Route {
-                phone_number_id: id.parse().unwrap(),
-                phone_number: "+212612345678".parse().unwrap(),
-                display_name: "Atlas".into(),
-                company_id: "atlas".parse().unwrap(),
-                waba_id: "104".parse().unwrap(),
-                portfolio: "platform/main".into(),
-                object: "clients/atlas".into(),
-                uid: "u".into(),
-                epoch: 1,
-                epoch_at: None,
-                state: RouteState::Active,
-                revision: 1,
-                updated_at: written,
-            })
+            Arc::new(Route { phone_number_id: id.parse().unwrap(), updated_at: written, ..Route::example() })
         };
         for (what, written, heard, want) in [
             ("new", ago(1), None, 0),

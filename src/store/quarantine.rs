@@ -279,13 +279,10 @@ impl Quarantine {
         Ok(ids.iter().filter_map(|id| id.as_str()?.parse().ok()).collect())
     }
 
-    /// The oldest changes of a line, at most `limit`, of the reasons that replay by themselves or of all. What no key
-    /// opens is left out and logged.
-    pub async fn of_line(&self, line: &PhoneNumberId, all: bool, limit: i64) -> Result<Vec<Quarantined>, StoreError> {
-        let mut filter = doc! { "phone_number_id": line.as_str() };
-        if !all {
-            filter.insert("reason", doc! { "$in": waiting() });
-        }
+    /// The oldest changes of a line, at most `limit`, of the reasons that replay by themselves. What no key opens is left out
+    /// and logged.
+    pub async fn waiting_of(&self, line: &PhoneNumberId, limit: i64) -> Result<Vec<Quarantined>, StoreError> {
+        let filter = doc! { "phone_number_id": line.as_str(), "reason": { "$in": waiting() } };
         let cursor = self
             .records
             .find(filter)

@@ -84,6 +84,28 @@ pub struct Route {
     pub updated_at: Timestamp,
 }
 
+#[cfg(test)]
+impl Route {
+    /// A line at work of the company atlas, its first owner, from which tests make their own.
+    pub(crate) fn example() -> Self {
+        Self {
+            phone_number_id: PhoneNumberId::parse("1").expect("an id"),
+            phone_number: E164::parse("+212612345678").expect("a number"),
+            display_name: "Atlas".into(),
+            company_id: CompanyId::parse("atlas").expect("an id"),
+            waba_id: WabaId::parse("104").expect("an id"),
+            portfolio: "platform/main".into(),
+            object: "clients/atlas".into(),
+            uid: "u".into(),
+            epoch: 1,
+            epoch_at: None,
+            state: RouteState::Active,
+            revision: 1,
+            updated_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+}
+
 /// What happened to a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteChange {

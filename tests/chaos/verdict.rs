@@ -6,9 +6,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clientnumber::domain::PhoneNumberId;
-use clientnumber::store::QuarantineKeys;
+use clientnumber::store::{Choice, QuarantineKeys};
 use serde_json::Value;
 
 use super::book::{self, Key};
@@ -124,7 +124,9 @@ async fn quarantined(
     let (mut faults, mut kept, mut changes) = (Vec::new(), BTreeSet::new(), 0);
     for (line, reason) in [(plan.moved(), "before_epoch"), (plan.nobodys(), "unknown_number")] {
         let id = PhoneNumberId::parse(scene.lines.ids[line].clone())?;
-        for change in quarantine.of_line(&id, true, i64::MAX - 1).await? {
+        let of_line = Choice { line: Some(id.clone()), ..Choice::default() };
+        for change in quarantine.chosen(&of_line).await? {
+            let change = quarantine.get(&change).await?.context("no key opens a change in quarantine")?;
             changes += 1;
             if change.reason != reason {
                 faults.push(format!("a change of line {id} is in quarantine as {}", change.reason));

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clientnumber::domain::{CompanyId, PhoneNumberId};
 use clientnumber::store::account_events::AccountEvent;
 use clientnumber::store::{
-    Cursor, QuarantineKeys, QuarantineReason, Revocation, Route, RouteChange, RouteState, StoreError,
+    Choice, Cursor, QuarantineKeys, QuarantineReason, Revocation, Route, RouteChange, RouteState, StoreError,
 };
 use jiff::Timestamp;
 use mongodb::bson::{DateTime, Document, doc};
@@ -136,18 +136,20 @@ async fn quarantine_is_encrypted_and_deduplicated() -> Result<()> {
     assert!(!bytes.windows(6).any(|window| window == b"MARKER"), "readable without the key");
 
     assert_eq!(quarantine.waiting_lines().await?, std::slice::from_ref(&line));
-    let waiting = quarantine.of_line(&line, false, 10).await?;
+    let waiting = quarantine.waiting_of(&line, 10).await?;
     assert_eq!(waiting.len(), 1);
     assert_eq!((waiting[0].body.expose().as_str(), waiting[0].entry_id.as_str()), ("Salam MARKER", "104"));
-    assert_eq!(quarantine.of_line(&line, true, 10).await?.len(), 2);
+    let of_line = Choice { line: Some(line.clone()), ..Choice::default() };
+    assert_eq!(quarantine.chosen(&of_line).await?.len(), 2);
     quarantine.set_reason(&waiting[0].id, QuarantineReason::BeforeEpoch).await?;
     assert!(quarantine.waiting_lines().await?.is_empty());
     quarantine.remove(&waiting[0].id).await?;
     assert_eq!(quarantine.count().await?, 2);
     // Another key opens nothing, and takes nothing away.
     let other = bed.store.quarantine(QuarantineKeys::parse(&"22".repeat(32))?);
-    assert!(other.of_line(&line, true, 10).await?.is_empty());
-    assert_eq!(quarantine.of_line(&line, true, 10).await?.len(), 1);
+    let left = quarantine.chosen(&of_line).await?;
+    assert_eq!(left.len(), 1);
+    assert!(other.get(&left[0]).await?.is_none() && quarantine.get(&left[0]).await?.is_some());
     Ok(())
 }
 
