@@ -158,3 +158,7 @@ async fn refuse(mut stream: TcpStream) {
     };
     let _ = tokio::time::timeout(Duration::from_secs(2), write).await;
 }
+
+#[cfg(test)]
+#[path = "listen_tests.rs"]
+mod tests;

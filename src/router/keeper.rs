@@ -7,6 +7,7 @@
 //! at a time of its own; doing it twice changes nothing.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ use super::metrics::Metrics;
 const FOLLOW: Duration = Duration::from_secs(5);
 /// All companies are looked at so often, give or take a quarter.
 const ROUND: Duration = Duration::from_secs(3600);
-/// Logs that are followed at once.
+/// Companies that are worked on at once.
 const AT_ONCE: usize = 4;
 /// The least pause between two batches of removals.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -111,13 +112,23 @@ impl Keeper {
                 return;
             }
         };
+        companies.retain(|company| company.state == CompanyState::Active);
         companies.shuffle(&mut rand::rng());
-        for company in companies.iter().filter(|company| company.state == CompanyState::Active) {
-            if let Err(error) = self.look_after(company).await {
-                tracing::warn!(company = company.id.as_str(), %error, "retention waits for the next round");
+        let (none, went) = (companies.is_empty(), AtomicBool::new(false));
+        // A company with much to remove keeps one of the places only.
+        let looks = stream::iter(companies).for_each_concurrent(AT_ONCE, async |company| {
+            match self.look_after(&company).await {
+                Ok(()) => went.store(true, Ordering::Relaxed),
+                Err(error) => {
+                    tracing::warn!(company = company.id.as_str(), %error, "retention waits for the next round");
+                }
             }
+        });
+        looks.await;
+        // A round in which nothing went is none: whoever watches the metric must see that.
+        if none || went.into_inner() {
+            self.metrics.retention_round.set(self.clock.now().as_second());
         }
-        self.metrics.retention_round.set(self.clock.now().as_second());
     }
 
     async fn look_after(&self, company: &Company) -> Result<(), StoreError> {

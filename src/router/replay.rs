@@ -4,7 +4,7 @@
 //! What a log does not take although its route is there is tried ever more seldom, so that it is neither written nor
 //! failed on for ever at full speed; a changed route is news for all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -22,8 +22,8 @@ use super::split;
 
 /// One look at the quarantine.
 const LOOK: Duration = Duration::from_secs(5);
-/// Changes of one line in one look.
-const BATCH: i64 = 200;
+/// Changes of one line before it is another one's turn.
+const BATCH: usize = 50;
 /// The longest pause of a line whose changes don't go.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -104,50 +104,72 @@ async fn look(ingest: &Ingest, metrics: &Metrics, stuck: &mut Stuck) -> Result<(
     if count == 0 {
         return Ok(());
     }
+    let mut heaps = Vec::new();
     for line in ingest.quarantine().waiting_lines().await? {
-        if !stuck.is_due(&line, Instant::now()) {
-            continue;
+        if stuck.is_due(&line, Instant::now()) && is_routed(ingest, &line).await {
+            heaps.push(Heap {
+                ids: ingest.quarantine().waiting_of(&line).await?.into(),
+                line,
+                done: Replayed::default(),
+            });
         }
-        let routed = ingest
-            .routes()
-            .find(&line)
-            .await
-            .is_ok_and(|looked| looked.route.is_some_and(|route| route.state.accepts()));
-        if routed {
-            let done = match replay_line(ingest, metrics, &line).await {
-                Ok(done) => done,
+    }
+    // In turns, so that a line with thousands holds none with three up.
+    while !heaps.is_empty() {
+        let mut left = Vec::new();
+        for mut heap in heaps {
+            let ended = match replay_some(ingest, metrics, &mut heap).await {
+                Ok(()) => heap.ids.is_empty(),
                 // The other lines' companies may well be writable.
                 Err(error) => {
-                    tracing::warn!(line = line.as_str(), %error, "a line's quarantined changes were not replayed");
-                    continue;
+                    tracing::warn!(line = heap.line.as_str(), %error, "a line's quarantined changes were not replayed");
+                    true
                 }
             };
-            stuck.tried(&line, done.stored > 0 || done.kept == 0, Instant::now());
-            if done.stored > 0 {
-                tracing::info!(
-                    line = line.as_str(),
-                    stored = done.stored,
-                    kept = done.kept,
-                    "quarantined changes replayed"
-                );
-            }
+            if ended { heap.end(stuck) } else { left.push(heap) }
         }
+        heaps = left;
     }
     Ok(())
 }
 
-/// Brings back what a line has in quarantine for the reasons that pass by themselves.
-async fn replay_line(ingest: &Ingest, metrics: &Metrics, line: &PhoneNumberId) -> Result<Replayed, ReplayError> {
-    let mut done = Replayed::default();
-    for quarantined in ingest.quarantine().waiting_of(line, BATCH).await? {
-        if replay_one(ingest, quarantined, ingest.recent()).await?.is_none() {
-            metrics.replayed.inc();
-            done.stored += 1;
-        } else {
-            done.kept += 1;
+async fn is_routed(ingest: &Ingest, line: &PhoneNumberId) -> bool {
+    let looked = ingest.routes().find(line).await;
+    looked.is_ok_and(|looked| looked.route.is_some_and(|route| route.state.accepts()))
+}
+
+/// What one line has in quarantine for the reasons that pass by themselves, and what became of it so far.
+struct Heap {
+    line: PhoneNumberId,
+    ids: VecDeque<String>,
+    done: Replayed,
+}
+
+impl Heap {
+    fn end(self, stuck: &mut Stuck) {
+        let Replayed { stored, kept } = self.done;
+        let went = self.ids.is_empty() && (stored > 0 || kept == 0);
+        stuck.tried(&self.line, went, Instant::now());
+        if stored > 0 {
+            tracing::info!(line = self.line.as_str(), stored, kept, "quarantined changes replayed");
         }
     }
-    Ok(done)
+}
+
+/// Brings back the next ones.
+async fn replay_some(ingest: &Ingest, metrics: &Metrics, heap: &mut Heap) -> Result<(), ReplayError> {
+    for _ in 0..BATCH {
+        let Some(id) = heap.ids.pop_front() else { return Ok(()) };
+        // Gone: another replica was faster.
+        let Some(quarantined) = ingest.quarantine().get(&id).await? else { continue };
+        if replay_one(ingest, quarantined, ingest.recent()).await?.is_none() {
+            metrics.replayed.inc();
+            heap.done.stored += 1;
+        } else {
+            heap.done.kept += 1;
+        }
+    }
+    Ok(())
 }
 
 /// The account was judged when it came, but not whether the line is that account's: its route was not known then. What is
@@ -162,14 +184,19 @@ pub(super) async fn replay_one(
     quarantined: Quarantined,
     age: Age,
 ) -> Result<Option<QuarantineReason>, ReplayError> {
-    let Quarantined { id, entry_id, body, .. } = quarantined;
+    let Quarantined { id, entry_id, body, reason: before, .. } = quarantined;
     let change = split::change(&entry_id, None, body.expose());
     let (placed, result) = ingest.place(&[change], &accounts_of(&entry_id), age).await;
     result?;
     let reason = placed.first().copied().flatten();
     match reason {
         None => ingest.quarantine().remove(&id).await?,
-        Some(reason) if !reason.replays_by_itself() => ingest.quarantine().set_reason(&id, reason).await?,
+        Some(reason) if !reason.replays_by_itself() => {
+            ingest.quarantine().set_reason(&id, reason).await?;
+            if before != reason.as_str() {
+                tracing::warn!(reason = reason.as_str(), before, "a quarantined change stays, for another reason now");
+            }
+        }
         Some(_) => {}
     }
     Ok(reason)

@@ -315,17 +315,21 @@ fn status(text: &str, contacts: &Contacts<'_>) -> Item {
     let get = |name: &str| object.as_ref().and_then(|object| object.text(name));
     let about = usable(get("id"));
     let status = get("status");
-    let recipient = get("recipient_user_id").or_else(|| get("recipient_id"));
-    // In a group one message has a status for each participant.
-    let participant = get("recipient_participant_id").or_else(|| recipient.clone()).unwrap_or_default();
+    // In a group one message has a status for each participant, and `recipient_id` is the group's. `sent` and `failed` name
+    // nobody: then the group stands for itself.
+    let phone = get("recipient_participant_id").or_else(|| get("recipient_id"));
+    let recipient = match get("recipient_participant_id") {
+        None => get("recipient_user_id").or_else(|| phone.clone()),
+        participant => participant,
+    };
     let meta_id = match (&about, &status) {
-        (Some(id), Some(status)) => usable(Some(format!("{id} {status} {participant}"))),
+        (Some(id), Some(status)) => usable(Some(format!("{id} {status} {}", recipient.unwrap_or_default()))),
         _ => None,
     };
     Item {
         kind: Kind::Status,
         meta_id: meta_id.map_or_else(|| hashed("statuses", text), Pii),
-        contact: Some(hint(get("recipient_user_id"), get("recipient_id"), contacts)),
+        contact: Some(hint(get("recipient_user_id"), phone, contacts)),
         changes: Vec::new(),
         about: about.map(Pii),
         reply_to: None,

@@ -8,7 +8,6 @@ use std::time::Duration;
 use base64::Engine;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use futures::TryStreamExt;
 use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use mongodb::bson::spec::BinarySubtype;
@@ -205,7 +204,7 @@ fn driver(error: mongodb::error::Error) -> StoreError {
 }
 
 /// The reasons that pass by themselves.
-fn waiting() -> Vec<&'static str> {
+pub(super) fn waiting() -> Vec<&'static str> {
     QuarantineReason::ALL
         .into_iter()
         .filter(|reason| reason.replays_by_itself())
@@ -277,21 +276,6 @@ impl Quarantine {
         let ids =
             self.records.distinct("phone_number_id", doc! { "reason": { "$in": waiting() } }).await.map_err(driver)?;
         Ok(ids.iter().filter_map(|id| id.as_str()?.parse().ok()).collect())
-    }
-
-    /// The oldest changes of a line, at most `limit`, of the reasons that replay by themselves. What no key opens is left out
-    /// and logged.
-    pub async fn waiting_of(&self, line: &PhoneNumberId, limit: i64) -> Result<Vec<Quarantined>, StoreError> {
-        let filter = doc! { "phone_number_id": line.as_str(), "reason": { "$in": waiting() } };
-        let cursor = self
-            .records
-            .find(filter)
-            .sort(doc! { "at": 1, "place": 1, "_id": 1 })
-            .limit(limit)
-            .await
-            .map_err(driver)?;
-        let records: Vec<Record> = cursor.try_collect().await.map_err(driver)?;
-        Ok(records.into_iter().filter_map(|record| self.open(record)).collect())
     }
 
     pub(super) fn records(&self) -> &Collection<Record> {

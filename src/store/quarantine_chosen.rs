@@ -9,7 +9,7 @@ use crate::domain::PhoneNumberId;
 
 use super::bson_time;
 use super::error::StoreError;
-use super::quarantine::{Quarantine, QuarantineReason, Quarantined};
+use super::quarantine::{self, Quarantine, QuarantineReason, Quarantined};
 
 /// Which changes are meant; all that is given must fit.
 #[derive(Debug, Clone, Default)]
@@ -82,10 +82,19 @@ impl Quarantine {
 
     /// The ids of these changes, in the order in which they came.
     pub async fn chosen(&self, choice: &Choice) -> Result<Vec<String>, StoreError> {
+        self.ids(choice.filter()).await
+    }
+
+    /// The ids of a line's changes of the reasons that replay by themselves, in the order in which they came.
+    pub async fn waiting_of(&self, line: &PhoneNumberId) -> Result<Vec<String>, StoreError> {
+        self.ids(doc! { "phone_number_id": line.as_str(), "reason": { "$in": quarantine::waiting() } }).await
+    }
+
+    async fn ids(&self, filter: Document) -> Result<Vec<String>, StoreError> {
         let found = self
             .records()
             .clone_with_type::<Id>()
-            .find(choice.filter())
+            .find(filter)
             .sort(doc! { "at": 1, "place": 1, "_id": 1 })
             .projection(doc! { "_id": 1 })
             .await

@@ -7,7 +7,6 @@
 #[allow(dead_code)]
 mod bed;
 mod lines;
-mod load;
 mod process;
 mod stub;
 #[path = "../support/mod.rs"]

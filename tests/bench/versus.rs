@@ -12,10 +12,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, Company, SECRET, token};
-use crate::load::{self, Body, Load};
 use crate::process;
 use crate::stub::Stub;
 use crate::support::flock::{Flock, quantile, timed_text};
+use crate::support::load::{self, Body, Load};
 use crate::support::router::{APP_SECRET, Router, RouterOptions, text_message};
 use crate::support::{Program, free_port, root, run_dir};
 
@@ -177,7 +177,7 @@ async fn flood(side: &Side, companies: &[Company], time: Duration) -> Result<Flo
     let body = body(companies, || "Salam, is the job still free? I could come on Monday.".to_owned());
     load::flood(side.webhook, CONNECTIONS, time / 4, &next, &body).await?;
     let (cpu, core) = (process::cpu(side.pid)?, process::core(OTHER_CORE)?);
-    let Load { taken, refused, took } = load::flood(side.webhook, CONNECTIONS, time, &next, &body).await?;
+    let Load { taken, refused, took, .. } = load::flood(side.webhook, CONNECTIONS, time, &next, &body).await?;
     let used = process::cpu(side.pid)? - cpu;
     ensure!(taken > 0, "no POST was taken");
     Ok(Flood {
@@ -202,10 +202,10 @@ async fn steady(side: &Side, companies: &[Company], time: Duration, figures: &mu
     flock.connected(LIMIT).await?;
     let next = Arc::new(AtomicU64::new(1));
     let body = body(company, timed_text);
-    load::steady(side.webhook, PER_SECOND, time / 4, &next, &body).await?;
+    load::steady(&[side.webhook], PER_SECOND, time / 4, &next, &body).await?;
     flock.reset().await?;
     let (cpu, core) = (process::cpu(side.pid)?, process::core(OTHER_CORE)?);
-    let load = load::steady(side.webhook, PER_SECOND, time, &next, &body).await?;
+    let load = load::steady(&[side.webhook], PER_SECOND, time, &next, &body).await?;
     let used = process::cpu(side.pid)? - cpu;
     figures.busy_steady = busy_since(core)?;
     ensure!(load.refused == 0, "{} POSTs were refused", load.refused);

@@ -93,7 +93,12 @@ pub fn content(plan: &Plan, item: &Item, timestamp: i64) -> Value {
 }
 
 fn shown(item: &Item, plan: &Plan) -> (bool, bool) {
-    (plan.candidates[item.candidate].shown != Shown::Phone, item.with_phone)
+    (shows_user_id(plan, item), item.with_phone)
+}
+
+/// Whether a webhook shows the candidate's BSUID with it.
+pub fn shows_user_id(plan: &Plan, item: &Item) -> bool {
+    plan.candidates[item.candidate].shown != Shown::Phone
 }
 
 /// A POST's body, as Meta writes it.

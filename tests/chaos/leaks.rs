@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::book::Key;
+use super::book::{self, Key};
 use super::finder::Finder;
 use super::plan::{Kind, Plan};
 use super::walk::{Place, Places};
@@ -47,11 +47,16 @@ impl Markers {
                 }
             }
         }
+        let mut numbers = Vec::new();
         for (candidate, owners) in plan.candidates.iter().zip(people) {
-            for (what, text) in [("name", &candidate.name), ("BSUID", &candidate.user_id), ("phone", &candidate.phone)]
-            {
-                all.add(what, text, owners.clone());
-            }
+            let texts = [("name", &candidate.name), ("BSUID", &candidate.user_id), ("phone", &candidate.phone)];
+            numbers.push(texts.map(|(what, text)| all.add(what, text, owners.clone())));
+        }
+        // An entry bears of its candidate what came with it.
+        for (item, holder) in plan.items.iter().zip(keys.iter().map(|key| certain.get(key))) {
+            let (Some(holder), [name, user_id, phone]) = (holder, numbers[item.candidate]) else { continue };
+            let shown = [(name, true), (user_id, book::shows_user_id(plan, item)), (phone, item.with_phone)];
+            all.held[*holder].extend(shown.iter().filter(|(_, is)| *is).map(|(number, _)| number));
         }
         all
     }
@@ -136,8 +141,10 @@ mod tests {
         assert_eq!(plant(("co_0".into(), "cursors".into()), samples[0]), [""; 0]);
         let platform = ("clientnumber".to_owned(), "quarantine".to_owned());
         assert_eq!(plant(platform, samples[0]), ["a wamid in clientnumber.quarantine"]);
-        let mut blind = good;
-        blind.get_mut(&log(2)).unwrap().found.pop_first();
-        assert_eq!(markers.unseen(&blind, &databases).len(), 1);
+        for kind in ["wamid", "text", "media id", "name", "BSUID", "phone"] {
+            let mut blind: Places = good.iter().map(|(k, v)| (k.clone(), with(v.found.clone()))).collect();
+            blind.get_mut(&log(2)).unwrap().found.retain(|number| markers.what[*number] != kind);
+            assert_eq!(markers.unseen(&blind, &databases).len(), 1, "nobody sees that no {kind} is found");
+        }
     }
 }

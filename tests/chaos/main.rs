@@ -2,8 +2,8 @@
 //! acks get lost, a line changes hands. At the end every recruiter's device has its company's set, and nobody else's.
 //!
 //! A binary of its own, since it takes long and needs the machine for itself. `plan` draws what is sent, `sender` sends it
-//! and keeps the book, `misfortune` breaks things, `devices` are the recruiters; `verdict` says what became of it. `fair` and
-//! `latency` measure what is promised in seconds.
+//! and keeps the book, `misfortune` breaks things, `devices` are the recruiters; `verdict` says what became of it. `fair`, `hot`
+//! and `latency` measure what is promised in seconds.
 
 // A test may fail where it stands.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -23,6 +23,7 @@ mod fair;
 mod figures;
 mod finder;
 mod hand_over;
+mod hot;
 mod judge;
 mod latency;
 mod leaks;

@@ -1,6 +1,7 @@
 //! The store on a real server: the log under several writers, and what the controller and the router rely on.
 
 pub mod bed;
+mod double;
 mod erasing;
 mod interleavings;
 mod keeping;

@@ -18,6 +18,7 @@ pub mod flock;
 pub mod gateway;
 pub mod keep;
 pub mod leaks;
+pub mod load;
 pub mod mongo;
 pub mod mongo_proxy;
 pub mod program;

@@ -5,7 +5,7 @@
 //! Must never be shared between tests that write the same databases; a fresh one takes about a second.
 
 use super::keep::{Kept, Launch};
-use super::run::{free_port, tool};
+use super::run::{free_port, root, tool};
 use super::wait::{self, Seen};
 use anyhow::{Context, Result};
 use mongodb::bson::doc;
@@ -19,6 +19,8 @@ pub struct MongoOptions {
     pub sync_on_commit: bool,
     /// Lets a test make commands fail by `configureFailPoint`.
     pub fail_points: bool,
+    /// As it is delivered, without the index on `_id` that tests/testbed/mongo/serve.py gives it.
+    pub as_delivered: bool,
 }
 
 /// A running store; ended when dropped, or with this process. Its data stays in its folder.
@@ -43,7 +45,12 @@ impl Mongo {
         if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
             command.extend(["taskset", "-c", "1"].map(str::to_owned));
         }
-        command.push(tool("mongo/bin/secantusd-py")?.display().to_string());
+        if options.as_delivered {
+            command.push(tool("mongo/bin/secantusd-py")?.display().to_string());
+        } else {
+            command.push(tool("mongo/bin/python")?.display().to_string());
+            command.push(root().join("tests/testbed/mongo/serve.py").display().to_string());
+        }
         command.extend(["--host", "127.0.0.1", "--log-level", "WARNING", "--cache-size", "128M"].map(str::to_owned));
         command.extend(["--port".to_owned(), port.to_string()]);
         command.extend(["--storage-path".to_owned(), dir.join("mongo-data").display().to_string()]);

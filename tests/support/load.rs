@@ -1,4 +1,4 @@
-//! Meta's side of the bench: signed POSTs over connections that stay open, as fast as they are answered or so many a
+//! Meta's side of what is measured: signed POSTs over connections that stay open, as fast as they are answered or so many a
 //! second. Light, so that it is not what is measured.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-use crate::support::router::signature;
+use super::router::signature;
 
 /// Makes the body of the nth POST.
 pub type Body = Arc<dyn Fn(u64) -> String + Send + Sync>;
@@ -67,6 +67,8 @@ pub struct Load {
     pub taken: u64,
     pub refused: u64,
     pub took: Duration,
+    /// Of a steady pace: milliseconds from when each was due to its answer, ascending.
+    pub answers: Vec<f64>,
 }
 
 /// As fast as they are answered, over so many connections.
@@ -97,17 +99,26 @@ pub async fn flood(port: u16, connections: u32, time: Duration, next: &Arc<Atomi
     Ok(load)
 }
 
-/// So many a second, whether or not the ones before were answered.
-pub async fn steady(port: u16, per_second: u32, time: Duration, next: &Arc<AtomicU64>, body: &Body) -> Result<Load> {
-    let idle: Arc<Mutex<Vec<Connection>>> = Arc::default();
-    let began = tokio::time::Instant::now();
+/// So many a second, to these ports in turn, whether or not the ones before were answered.
+pub async fn steady(
+    ports: &[u16],
+    per_second: u32,
+    time: Duration,
+    next: &Arc<AtomicU64>,
+    body: &Body,
+) -> Result<Load> {
+    let idle: Vec<Arc<Mutex<Vec<Connection>>>> = ports.iter().map(|_| Arc::default()).collect();
+    let began = Instant::now();
     let pause = Duration::from_secs(1) / per_second;
     let mut tasks = Vec::new();
     let mut due = began;
-    while due - began < time {
-        tokio::time::sleep_until(due).await;
-        due += pause;
-        let (idle, body, n) = (idle.clone(), body.clone(), next.fetch_add(1, Ordering::Relaxed));
+    for place in (0..ports.len()).cycle() {
+        if due - began >= time {
+            break;
+        }
+        tokio::time::sleep_until(due.into()).await;
+        let (port, idle, body, n) =
+            (ports[place], idle[place].clone(), body.clone(), next.fetch_add(1, Ordering::Relaxed));
         tasks.push(tokio::spawn(async move {
             let free = idle.lock().await.pop();
             let mut connection = match free {
@@ -116,16 +127,20 @@ pub async fn steady(port: u16, per_second: u32, time: Duration, next: &Arc<Atomi
             };
             let status = connection.post(&body(n)).await?;
             idle.lock().await.push(connection);
-            anyhow::Ok(status)
+            anyhow::Ok((status, due.elapsed().as_secs_f64() * 1_000.0))
         }));
+        due += pause;
     }
     let mut load = Load::default();
     for task in tasks {
-        match task.await?? {
+        let (status, took) = task.await??;
+        match status {
             200 => load.taken += 1,
             _ => load.refused += 1,
         }
+        load.answers.push(took);
     }
+    load.answers.sort_by(f64::total_cmp);
     load.took = began.elapsed();
     Ok(load)
 }
