@@ -24,25 +24,47 @@ use super::split;
 const LOOK: Duration = Duration::from_secs(5);
 /// Changes of one line before it is another one's turn.
 const BATCH: usize = 50;
+/// So many in a row that don't go: the rest will hardly go either.
+const IN_VAIN: u64 = 50;
+/// After so long the rest is for the next look, which knows of lines whose route has appeared meanwhile.
+const LONGEST: Duration = Duration::from_secs(5);
 /// The longest pause of a line whose changes don't go.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Lines whose changes don't go, when they are tried again, and the pause after that.
+/// Lines whose changes don't go.
 #[derive(Debug, Default)]
-struct Stuck(HashMap<PhoneNumberId, (Instant, Duration)>);
+struct Stuck(HashMap<PhoneNumberId, Wait>);
+
+/// When a line is tried again, the pause after that, and the change that was tried last.
+#[derive(Debug)]
+struct Wait {
+    at: Instant,
+    next: Duration,
+    last: Option<String>,
+}
 
 impl Stuck {
     fn is_due(&self, line: &PhoneNumberId, now: Instant) -> bool {
-        self.0.get(line).is_none_or(|(at, _)| *at <= now)
+        self.0.get(line).is_none_or(|wait| wait.at <= now)
     }
 
-    fn tried(&mut self, line: &PhoneNumberId, went: bool, now: Instant) {
-        if went {
-            self.0.remove(line);
-            return;
-        }
-        let pause = self.0.get(line).map_or(LOOK, |(_, pause)| *pause);
-        self.0.insert(line.clone(), (now + pause, (pause * 2).min(PAUSE)));
+    fn went(&mut self, line: &PhoneNumberId) {
+        self.0.remove(line);
+    }
+
+    fn tried_in_vain(&mut self, line: &PhoneNumberId, last: Option<String>, now: Instant) {
+        let pause = self.0.get(line).map_or(LOOK, |wait| wait.next);
+        self.0.insert(line.clone(), Wait { at: now + pause, next: (pause * 2).min(PAUSE), last });
+    }
+
+    /// In the order in which they are tried: after the one that was tried last, so that those which don't go keep none
+    /// back that would.
+    fn in_turn(&self, line: &PhoneNumberId, ids: Vec<String>) -> VecDeque<String> {
+        let last = self.0.get(line).and_then(|wait| wait.last.as_ref());
+        let after = last.and_then(|last| ids.iter().position(|id| id == last)).map_or(0, |index| index + 1);
+        let mut ids = VecDeque::from(ids);
+        ids.rotate_left(after);
+        ids
     }
 }
 
@@ -107,29 +129,28 @@ async fn look(ingest: &Ingest, metrics: &Metrics, stuck: &mut Stuck) -> Result<(
     let mut heaps = Vec::new();
     for line in ingest.quarantine().waiting_lines().await? {
         if stuck.is_due(&line, Instant::now()) && is_routed(ingest, &line).await {
-            heaps.push(Heap {
-                ids: ingest.quarantine().waiting_of(&line).await?.into(),
-                line,
-                done: Replayed::default(),
-            });
+            let ids = stuck.in_turn(&line, ingest.quarantine().waiting_of(&line).await?);
+            heaps.push(Heap { line, ids, last: None, done: Replayed::default(), in_vain: 0 });
         }
     }
     // In turns, so that a line with thousands holds none with three up.
-    while !heaps.is_empty() {
+    let began = Instant::now();
+    while !heaps.is_empty() && began.elapsed() < LONGEST {
         let mut left = Vec::new();
         for mut heap in heaps {
-            let ended = match replay_some(ingest, metrics, &mut heap).await {
-                Ok(()) => heap.ids.is_empty(),
-                // The other lines' companies may well be writable.
+            match replay_some(ingest, metrics, &mut heap).await {
+                Ok(()) if heap.ids.is_empty() || heap.in_vain >= IN_VAIN => heap.end(stuck),
+                Ok(()) => left.push(heap),
+                // It passes by itself, and the other lines' companies may well be writable.
                 Err(error) => {
                     tracing::warn!(line = heap.line.as_str(), %error, "a line's quarantined changes were not replayed");
-                    true
+                    heap.tell();
                 }
-            };
-            if ended { heap.end(stuck) } else { left.push(heap) }
+            }
         }
         heaps = left;
     }
+    heaps.iter().for_each(Heap::tell);
     Ok(())
 }
 
@@ -142,14 +163,24 @@ async fn is_routed(ingest: &Ingest, line: &PhoneNumberId) -> bool {
 struct Heap {
     line: PhoneNumberId,
     ids: VecDeque<String>,
+    last: Option<String>,
     done: Replayed,
+    /// How many stayed since the last one that went.
+    in_vain: u64,
 }
 
 impl Heap {
     fn end(self, stuck: &mut Stuck) {
+        self.tell();
+        if self.ids.is_empty() && (self.done.stored > 0 || self.done.kept == 0) {
+            stuck.went(&self.line);
+        } else {
+            stuck.tried_in_vain(&self.line, self.last, Instant::now());
+        }
+    }
+
+    fn tell(&self) {
         let Replayed { stored, kept } = self.done;
-        let went = self.ids.is_empty() && (stored > 0 || kept == 0);
-        stuck.tried(&self.line, went, Instant::now());
         if stored > 0 {
             tracing::info!(line = self.line.as_str(), stored, kept, "quarantined changes replayed");
         }
@@ -160,13 +191,16 @@ impl Heap {
 async fn replay_some(ingest: &Ingest, metrics: &Metrics, heap: &mut Heap) -> Result<(), ReplayError> {
     for _ in 0..BATCH {
         let Some(id) = heap.ids.pop_front() else { return Ok(()) };
+        heap.last = Some(id.clone());
         // Gone: another replica was faster.
         let Some(quarantined) = ingest.quarantine().get(&id).await? else { continue };
         if replay_one(ingest, quarantined, ingest.recent()).await?.is_none() {
             metrics.replayed.inc();
             heap.done.stored += 1;
+            heap.in_vain = 0;
         } else {
             heap.done.kept += 1;
+            heap.in_vain += 1;
         }
     }
     Ok(())
@@ -213,14 +247,25 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..9 {
             assert!(stuck.is_due(&line, now));
-            stuck.tried(&line, false, now);
-            let (at, _) = stuck.0[&line];
+            stuck.tried_in_vain(&line, None, now);
+            let at = stuck.0[&line].at;
             assert!(!stuck.is_due(&line, at - Duration::from_millis(1)) && stuck.is_due(&other, now));
             pauses.push((at - now).as_secs());
             now = at;
         }
         assert_eq!(pauses, [5, 10, 20, 40, 60, 60, 60, 60, 60]);
-        stuck.tried(&line, true, now);
+        stuck.went(&line);
         assert!(stuck.is_due(&line, now));
+    }
+
+    #[test]
+    fn what_does_not_go_keeps_nothing_back() {
+        let (line, now) = (PhoneNumberId::parse("1").unwrap(), Instant::now());
+        let ids = || ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        for (last, order) in [(None, "abcd"), (Some("b"), "cdab"), (Some("d"), "abcd"), (Some("gone"), "abcd")] {
+            let mut stuck = Stuck::default();
+            stuck.tried_in_vain(&line, last.map(str::to_owned), now);
+            assert_eq!(stuck.in_turn(&line, ids()).into_iter().collect::<String>(), order, "{last:?}");
+        }
     }
 }

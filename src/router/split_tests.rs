@@ -188,7 +188,7 @@ fn messages_and_statuses() {
                 {"id":"g","status":"read","recipient_id":"G","recipient_type":"group","recipient_participant_id":"4"}]"#,
             ),
             vec![
-                "W line 1 [status f failed 2 u=- p=2 n=- status=failed t=1 about=f; status g read 3 u=- p=G n=- status=read about=g; status g read 4 u=- p=G n=- status=read about=g]",
+                "W line 1 [status f failed 2 u=- p=2 n=- status=failed t=1 about=f; status g read 3 u=- p=3 n=- status=read about=g; status g read 4 u=- p=4 n=- status=read about=g]",
             ],
         ),
         (

@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use crate::domain::{Pii, SharedClock};
 
 use super::append_job::{Job, tell_stored};
-use super::connect::bounded;
+use super::connect::{Running, Within};
 use super::contacts::{Wanted, ages, gather};
 use super::courtesy::Streak;
 use super::drafts::{Basis, Draft, Drafted, draft_all};
 use super::erasure::gone;
-use super::error::StoreError;
+use super::error::{StoreError, passes};
 use super::fences::{FenceAction, Refused};
 use super::log::Log;
 use super::log_entry::{Kind, LineRef, LogEntry, NewEntry, Seq};
@@ -56,11 +56,12 @@ pub struct Appender {
     view: Option<View>,
     retries: u64,
     streak: Streak,
+    running: Running,
 }
 
 impl Appender {
     pub(super) fn new(log: Log, clock: SharedClock) -> Self {
-        Self { log, clock, view: None, retries: 0, streak: Streak::default() }
+        Self { log, clock, view: None, retries: 0, streak: Streak::default(), running: Running::default() }
     }
 
     /// How often an insert had to be tried again since this writer was made.
@@ -73,11 +74,12 @@ impl Appender {
     pub async fn append(&mut self, items: Vec<NewEntry>, deadline: Instant) -> Result<Vec<Outcome>, StoreError> {
         self.streak.stand_aside().await;
         let started = Instant::now();
+        let within = self.running.until(deadline);
         let mut job = Job::new(items);
         let mut refreshed = false;
         let mut attempt = 0u32;
         while job.is_open() {
-            match self.round(&mut job, &mut refreshed, deadline).await {
+            match self.round(&mut job, &mut refreshed, &within).await {
                 Ok(Round::Progress) => {}
                 Ok(Round::Late) => {
                     self.retries += 1;
@@ -134,20 +136,20 @@ impl Appender {
         }
     }
 
-    async fn round(&mut self, job: &mut Job, refreshed: &mut bool, deadline: Instant) -> Result<Round, StoreError> {
+    async fn round(&mut self, job: &mut Job, refreshed: &mut bool, within: &Within) -> Result<Round, StoreError> {
         if self.view.is_none() {
             let log = self.log.clone();
-            self.view = Some(bounded(deadline, async move { open(&log).await }).await?);
+            self.view = Some(within.run(async move { open(&log).await }).await?);
             (*refreshed, job.behind) = (true, false);
         }
         let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
         if job.behind {
             // A tail without news after a duplicate key: the item is there already, somewhere before.
-            job.look_up |= catch_up(&self.log, view, job, deadline).await? == 0;
+            job.look_up |= catch_up(&self.log, view, job, within).await? == 0;
             (*refreshed, job.behind) = (true, false);
         }
         if job.look_up {
-            self.drop_present(job, deadline).await?;
+            self.drop_present(job, within).await?;
             job.look_up = false;
         }
         let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
@@ -160,7 +162,7 @@ impl Appender {
             job.behind = true;
             return Ok(Round::Progress);
         }
-        let drafts = self.prepare(job, deadline).await?;
+        let drafts = self.prepare(job, within).await?;
         if drafts.is_empty() {
             return Ok(Round::Progress);
         }
@@ -168,7 +170,7 @@ impl Appender {
         job.sent.extend(documents.iter().map(|entry| entry.fp.clone()));
         let collection = self.log.collection().clone();
         let insert = async move { Ok(collection.insert_many(documents).ordered(true).await.map(|_| ())) };
-        let inserted = bounded(deadline, insert).await;
+        let inserted = within.run(insert).await;
         let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
         match inserted {
             Err(error) => Ok(Round::Unclear(error)),
@@ -210,16 +212,16 @@ impl Appender {
     }
 
     /// Settles the items that are in the log already.
-    async fn drop_present(&mut self, job: &mut Job, deadline: Instant) -> Result<(), StoreError> {
+    async fn drop_present(&mut self, job: &mut Job, within: &Within) -> Result<(), StoreError> {
         let wanted: Vec<Pii<String>> = job.open().filter_map(|(_, item)| item.meta_id.clone()).collect();
-        let present = find_by_meta_id(&self.log, wanted, deadline).await?;
+        let present = find_by_meta_id(&self.log, wanted, within).await?;
         job.settle_present(present.into_values());
         job.all_new = true;
         Ok(())
     }
 
     /// Gives the next items their places, ids and contacts. None: something is to be read first.
-    async fn prepare(&mut self, job: &mut Job, deadline: Instant) -> Result<Vec<Draft>, StoreError> {
+    async fn prepare(&mut self, job: &mut Job, within: &Within) -> Result<Vec<Draft>, StoreError> {
         let Some(view) = self.view.as_mut() else { return Ok(Vec::new()) };
         let chosen: Vec<(usize, NewEntry)> =
             job.open().take(job.batch).map(|(index, item)| (index, item.clone())).collect();
@@ -230,7 +232,7 @@ impl Appender {
             .flat_map(|(_, item)| [&item.about, &item.reply_to, &item.refers_to])
             .filter_map(|id| id.clone().filter(|id| !job.asked.contains(id)))
             .collect();
-        let found = find_by_meta_id(&self.log, unasked.iter().cloned().collect(), deadline).await?;
+        let found = find_by_meta_id(&self.log, unasked.iter().cloned().collect(), within).await?;
         job.asked.extend(unasked);
         job.messages.extend(found);
         let collection = self.log.collection();
@@ -238,11 +240,11 @@ impl Appender {
             // For all items that are open, once too.
             let mut wanted = Wanted::default();
             job.open().for_each(|(_, item)| wanted.add(item));
-            job.people = Some(gather(&view.people, collection, wanted, deadline).await?);
+            job.people = Some(gather(&view.people, collection, wanted, within).await?);
         }
         let strangers = job.strangers(&chosen);
         if let (false, Some(people)) = (strangers.is_empty(), &mut job.people) {
-            people.add(gather(&view.people, collection, Wanted::contacts(strangers), deadline).await?);
+            people.add(gather(&view.people, collection, Wanted::contacts(strangers), within).await?);
         }
         let at = self.clock.now();
         let Some(people) = &mut job.people else { return Ok(Vec::new()) };
@@ -256,7 +258,7 @@ impl Appender {
                     return Ok(drafts);
                 }
                 Drafted::Ages(ids) => {
-                    for (id, seq) in ages(collection, ids, deadline).await? {
+                    for (id, seq) in ages(collection, ids, within).await? {
                         people.is_since(id, seq);
                     }
                 }
@@ -291,6 +293,10 @@ fn sort(error: Error) -> Insert {
         &*error.kind
         && let Some(first) = errors.first()
     {
+        // Such as an election in the middle: no fault of the item's.
+        if passes(first.code) {
+            return Insert::Unclear(StoreError::Away(format!("a write was stopped by code {}", first.code)));
+        }
         let code = if matches!(first.code, 11001 | 12582) { DUPLICATE_KEY } else { first.code };
         return Insert::Stopped { at: first.index, code };
     }

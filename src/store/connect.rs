@@ -4,12 +4,14 @@
 //! needs less of the first and more of the second. Write concern is set here, in code, so that a URI can't weaken it.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::bson::doc;
 use mongodb::options::{ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Database};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::company_db::platform_database;
@@ -136,6 +138,57 @@ impl Store {
     /// News of all companies' logs: which grew, and to where. No content.
     pub async fn watch_logs(&self) -> Result<LogWatch, StoreError> {
         LogWatch::open(&self.client).await
+    }
+}
+
+/// Until when a log's writer waits for an operation, and how many of its operations may run, those among them that nobody
+/// waits for any more. The connections are everybody's: a company whose database hangs must not take them all.
+#[derive(Clone)]
+pub(crate) struct Within {
+    deadline: Instant,
+    running: Arc<Semaphore>,
+}
+
+/// Operations of one writer, besides those that are waited for.
+const RUNNING: usize = 3;
+
+impl Within {
+    /// For operations that are not a writer's.
+    pub(crate) fn until(deadline: Instant) -> Self {
+        Running::default().until(deadline)
+    }
+
+    /// As [`bounded`]; when too many run already, nothing is sent.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Ok(place) = tokio::time::timeout_at(self.deadline, Arc::clone(&self.running).acquire_owned()).await else {
+            return Err(StoreError::TimedOut);
+        };
+        bounded(self.deadline, async move {
+            let result = operation.await;
+            drop(place);
+            result
+        })
+        .await
+    }
+}
+
+/// The operations of one writer that run.
+#[derive(Clone)]
+pub(crate) struct Running(Arc<Semaphore>);
+
+impl Default for Running {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(RUNNING)))
+    }
+}
+
+impl Running {
+    /// What may run until then.
+    pub(crate) fn until(&self, deadline: Instant) -> Within {
+        Within { deadline, running: Arc::clone(&self.0) }
     }
 }
 

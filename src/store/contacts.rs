@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 use crate::domain::Pii;
 
-use super::connect::bounded;
+use super::connect::Within;
 use super::error::StoreError;
+use super::log::READ;
 use super::log_entry::{Contact, LogEntry, NewEntry, Seq};
 use super::people::{Known, People};
 
@@ -72,7 +73,7 @@ pub(super) async fn gather(
     cached: &People,
     log: &Collection<LogEntry>,
     wanted: Wanted,
-    deadline: Instant,
+    within: &Within,
 ) -> Result<People, StoreError> {
     // For one append alone, which must not forget whom it has asked for.
     let mut found = People::of(usize::MAX);
@@ -101,17 +102,17 @@ pub(super) async fn gather(
         }
         None => true,
     });
-    let users: HashMap<Pii<String>, Newest> = newest(log, "contact.user_id", users, deadline).await?;
-    let phones: HashMap<Pii<String>, Newest> = newest(log, "contact.wa_id", phones, deadline).await?;
+    let users: HashMap<Pii<String>, Newest> = newest(log, "contact.user_id", users, within).await?;
+    let phones: HashMap<Pii<String>, Newest> = newest(log, "contact.wa_id", phones, within).await?;
     ids.extend(users.values().chain(phones.values()).filter_map(|entry| entry.id.clone()));
     // An entry that bears an id of Meta's need not be the contact's newest, nor the contact's id still be its own.
-    let merges = survivors(log, ids.clone(), deadline).await?;
+    let merges = survivors(log, ids.clone(), within).await?;
     for (merged, id) in &merges {
         found.is_now(merged, id);
     }
     let living = ids.into_iter().filter(|id| !merges.contains_key(id));
     let living = living.chain(merges.values().filter(|id| !merges.contains_key(*id)).cloned()).collect();
-    let contacts: HashMap<String, Newest> = newest(log, "contact_id", living, deadline).await?;
+    let contacts: HashMap<String, Newest> = newest(log, "contact_id", living, within).await?;
     for (id, contact) in contacts.into_iter().filter_map(|(id, newest)| Some((id, newest.contact?))) {
         found.remember(&Known { id, contact });
     }
@@ -127,6 +128,8 @@ pub(super) async fn gather(
 
 /// So many are asked for one by one: the usual case, and a plain read of an index.
 const FEW: usize = 8;
+/// Of these at the same time, each on a connection that all companies share.
+const AT_ONCE: usize = 4;
 
 /// The newest entry about something.
 #[derive(Deserialize)]
@@ -166,49 +169,55 @@ async fn newest<V: Value>(
     log: &Collection<LogEntry>,
     field: &'static str,
     values: HashSet<V>,
-    deadline: Instant,
+    within: &Within,
 ) -> Result<HashMap<V, Newest>, StoreError> {
     if values.is_empty() {
         return Ok(HashMap::new());
     }
     let log = log.clone_with_type::<Newest>();
-    bounded(deadline, async move {
-        let read = |e| StoreError::from_driver("the contacts", e);
-        // Entries of a contact are too many to be grouped where what was erased is left out: it has the contact's id only.
-        let by_id = field == "contact_id";
-        if values.len() <= FEW || by_id {
-            let newest = |value: V| {
-                let mut filter = doc! { field: value.text() };
-                if by_id {
-                    filter.insert("contact", doc! { "$exists": true });
-                }
-                let log = log.clone();
-                async move {
-                    let fields = doc! { "contact_id": 1, "contact": 1 };
-                    let newest =
-                        log.find_one(filter).sort(doc! { "_id": -1 }).projection(fields).await.map_err(read)?;
-                    Ok::<_, StoreError>(newest.map(|newest| (value, newest)))
-                }
-            };
-            let found: Vec<_> =
-                stream::iter(values.into_iter().map(newest)).buffer_unordered(FEW).try_collect().await?;
-            return Ok(found.into_iter().flatten().collect());
-        }
-        let values: Vec<&str> = values.iter().map(Value::text).collect();
-        let path = format!("${field}");
-        // Sorted as the field's own index is, so that the server can jump from value to value.
-        let pipeline = [
-            doc! { "$match": { field: { "$in": values } } },
-            doc! { "$sort": { field: 1, "_id": -1 } },
-            doc! { "$group": {
-                "_id": path, "contact_id": { "$first": "$contact_id" }, "contact": { "$first": "$contact" },
-            } },
-        ];
-        let cursor = log.aggregate(pipeline).with_type::<Grouped<V>>().await.map_err(read)?;
-        let all: Vec<Grouped<V>> = cursor.try_collect().await.map_err(read)?;
-        Ok(all.into_iter().map(|grouped| (grouped.value, grouped.newest)).collect())
-    })
-    .await
+    within
+        .run(async move {
+            let read = |e| StoreError::from_driver("the contacts", e);
+            // Entries of a contact are too many to be grouped where what was erased is left out: it has the contact's id only.
+            let by_id = field == "contact_id";
+            if values.len() <= FEW || by_id {
+                let newest = |value: V| {
+                    let mut filter = doc! { field: value.text() };
+                    if by_id {
+                        filter.insert("contact", doc! { "$exists": true });
+                    }
+                    let log = log.clone();
+                    async move {
+                        let fields = doc! { "contact_id": 1, "contact": 1 };
+                        let newest = log
+                            .find_one(filter)
+                            .sort(doc! { "_id": -1 })
+                            .projection(fields)
+                            .max_time(READ)
+                            .await
+                            .map_err(read)?;
+                        Ok::<_, StoreError>(newest.map(|newest| (value, newest)))
+                    }
+                };
+                let found: Vec<_> =
+                    stream::iter(values.into_iter().map(newest)).buffer_unordered(AT_ONCE).try_collect().await?;
+                return Ok(found.into_iter().flatten().collect());
+            }
+            let values: Vec<&str> = values.iter().map(Value::text).collect();
+            let path = format!("${field}");
+            // Sorted as the field's own index is, so that the server can jump from value to value.
+            let pipeline = [
+                doc! { "$match": { field: { "$in": values } } },
+                doc! { "$sort": { field: 1, "_id": -1 } },
+                doc! { "$group": {
+                    "_id": path, "contact_id": { "$first": "$contact_id" }, "contact": { "$first": "$contact" },
+                } },
+            ];
+            let cursor = log.aggregate(pipeline).with_type::<Grouped<V>>().max_time(READ).await.map_err(read)?;
+            let all: Vec<Grouped<V>> = cursor.try_collect().await.map_err(read)?;
+            Ok(all.into_iter().map(|grouped| (grouped.value, grouped.newest)).collect())
+        })
+        .await
 }
 
 #[derive(Deserialize)]
@@ -225,30 +234,33 @@ fn merges(log: &Collection<LogEntry>) -> Collection<Merge> {
 async fn survivors(
     log: &Collection<LogEntry>,
     ids: HashSet<String>,
-    deadline: Instant,
+    within: &Within,
 ) -> Result<HashMap<String, String>, StoreError> {
     let log = merges(log);
-    bounded(deadline, async move {
-        let (mut all, mut ask) = (HashMap::new(), ids);
-        while !ask.is_empty() {
-            let values: Vec<&String> = ask.iter().collect();
-            let found =
-                log.find(doc! { "merged": { "$in": values } }).projection(doc! { "contact_id": 1, "merged": 1 });
-            let read = |e| StoreError::from_driver("the contacts", e);
-            let found: Vec<Merge> = found.await.map_err(read)?.try_collect().await.map_err(read)?;
-            let mut next = HashSet::new();
-            for Merge { contact_id, merged } in found {
-                for merged in merged.into_iter().filter(|merged| ask.contains(merged) && *merged != contact_id) {
-                    all.insert(merged, contact_id.clone());
+    within
+        .run(async move {
+            let (mut all, mut ask) = (HashMap::new(), ids);
+            while !ask.is_empty() {
+                let values: Vec<&String> = ask.iter().collect();
+                let found = log
+                    .find(doc! { "merged": { "$in": values } })
+                    .projection(doc! { "contact_id": 1, "merged": 1 })
+                    .max_time(READ);
+                let read = |e| StoreError::from_driver("the contacts", e);
+                let found: Vec<Merge> = found.await.map_err(read)?.try_collect().await.map_err(read)?;
+                let mut next = HashSet::new();
+                for Merge { contact_id, merged } in found {
+                    for merged in merged.into_iter().filter(|merged| ask.contains(merged) && *merged != contact_id) {
+                        all.insert(merged, contact_id.clone());
+                    }
+                    next.insert(contact_id);
                 }
-                next.insert(contact_id);
+                next.retain(|id| !all.contains_key(id) && !ask.contains(id));
+                ask = next;
             }
-            next.retain(|id| !all.contains_key(id) && !ask.contains(id));
-            ask = next;
-        }
-        Ok(all)
-    })
-    .await
+            Ok(all)
+        })
+        .await
 }
 
 /// All ids under which the log has entries of this contact, its own among them.
@@ -257,7 +269,8 @@ pub(super) async fn all_ids(
     id: &str,
     deadline: Instant,
 ) -> Result<Vec<String>, StoreError> {
-    let up = survivors(log, HashSet::from([id.to_owned()]), deadline).await?;
+    let within = &Within::until(deadline);
+    let up = survivors(log, HashSet::from([id.to_owned()]), within).await?;
     let mut living = id.to_owned();
     for _ in 0..up.len() {
         match up.get(&living) {
@@ -266,23 +279,25 @@ pub(super) async fn all_ids(
         }
     }
     let log = merges(log);
-    bounded(deadline, async move {
-        let (mut all, mut ask) = (HashSet::from([living.clone()]), vec![living]);
-        while !ask.is_empty() {
-            let found = log.find(doc! { "contact_id": { "$in": &ask }, "merged": { "$exists": true } });
-            let read = |e| StoreError::from_driver("the contacts", e);
-            let found: Vec<Merge> = found
-                .projection(doc! { "contact_id": 1, "merged": 1 })
-                .await
-                .map_err(read)?
-                .try_collect()
-                .await
-                .map_err(read)?;
-            ask = found.into_iter().flat_map(|merge| merge.merged).filter(|id| all.insert(id.clone())).collect();
-        }
-        Ok(all.into_iter().collect())
-    })
-    .await
+    within
+        .run(async move {
+            let (mut all, mut ask) = (HashSet::from([living.clone()]), vec![living]);
+            while !ask.is_empty() {
+                let found = log.find(doc! { "contact_id": { "$in": &ask }, "merged": { "$exists": true } });
+                let read = |e| StoreError::from_driver("the contacts", e);
+                let found: Vec<Merge> = found
+                    .projection(doc! { "contact_id": 1, "merged": 1 })
+                    .max_time(READ)
+                    .await
+                    .map_err(read)?
+                    .try_collect()
+                    .await
+                    .map_err(read)?;
+                ask = found.into_iter().flat_map(|merge| merge.merged).filter(|id| all.insert(id.clone())).collect();
+            }
+            Ok(all.into_iter().collect())
+        })
+        .await
 }
 
 #[derive(Deserialize)]
@@ -295,17 +310,19 @@ struct Place {
 pub(super) async fn ages(
     log: &Collection<LogEntry>,
     ids: HashSet<String>,
-    deadline: Instant,
+    within: &Within,
 ) -> Result<HashMap<String, Seq>, StoreError> {
     let log = log.clone_with_type::<Place>();
-    bounded(deadline, async move {
-        let mut all = HashMap::new();
-        for id in ids {
-            let oldest = log.find_one(doc! { "contact_id": &id }).sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 });
-            let oldest = oldest.await.map_err(|e| StoreError::from_driver("the contacts", e))?;
-            all.insert(id, oldest.map_or(Seq::MAX, |place| place.seq));
-        }
-        Ok(all)
-    })
-    .await
+    within
+        .run(async move {
+            let mut all = HashMap::new();
+            for id in ids {
+                let oldest =
+                    log.find_one(doc! { "contact_id": &id }).sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 });
+                let oldest = oldest.max_time(READ).await.map_err(|e| StoreError::from_driver("the contacts", e))?;
+                all.insert(id, oldest.map_or(Seq::MAX, |place| place.seq));
+            }
+            Ok(all)
+        })
+        .await
 }

@@ -86,7 +86,7 @@ impl StoreError {
             let passing = error.contains_label(mongodb::error::RETRYABLE_WRITE_ERROR)
                 || error.contains_label(mongodb::error::TRANSIENT_TRANSACTION_ERROR)
                 || error.contains_label(mongodb::error::RETRYABLE_ERROR)
-                || PASSING.contains(&code);
+                || passes(code);
             return if passing { Self::Away(format!("{name}, {code}")) } else { Self::Refused { what, code, name } };
         }
         match *error.kind {
@@ -106,6 +106,11 @@ impl StoreError {
 /// Source: MongoDB's error code list and the driver specifications' "retryable writes".
 const PASSING: [i32; 20] =
     [6, 7, 43, 50, 64, 89, 91, 100, 112, 133, 134, 189, 234, 262, 9001, 10107, 11600, 11602, 13435, 13436];
+
+/// Does this code pass by itself?
+pub(super) fn passes(code: i32) -> bool {
+    PASSING.contains(&code)
+}
 
 /// The server's code and its name, without its text.
 pub(super) fn server_code(error: &Error) -> Option<(i32, String)> {

@@ -26,8 +26,17 @@ use super::states;
 
 /// Reads are given up after this long.
 const READ_LIMIT: Duration = Duration::from_secs(5);
+/// What a writer reads is given up by the server after this long, whether or not anybody waits for it any more: the
+/// connections are everybody's.
+pub(super) const READ: Duration = Duration::from_secs(3);
 
 const UNIQUE: &str = "meta_id_unique";
+const CONTACT: &str = "contact";
+const MERGED: &str = "contact_merged";
+const USER: &str = "contact_user";
+const PHONE: &str = "contact_phone";
+/// What a writer needs.
+const NEEDED: [&str; 5] = [UNIQUE, CONTACT, MERGED, USER, PHONE];
 
 /// Consecutive entries.
 #[derive(Debug, Clone, Default)]
@@ -63,10 +72,10 @@ pub(super) async fn ensure(database: &Database) -> Result<(), StoreError> {
     let indexes = [
         partial(doc! { "meta_id": 1 }, UNIQUE, true, present("meta_id")),
         partial(doc! { "kind": 1, "_id": 1 }, "fences", false, doc! { "ours": true }),
-        partial(doc! { "contact_id": 1, "_id": -1 }, "contact", false, present("contact_id")),
-        partial(doc! { "merged": 1 }, "contact_merged", false, present("merged")),
-        partial(doc! { "contact.user_id": 1, "_id": -1 }, "contact_user", false, present("contact.user_id")),
-        partial(doc! { "contact.wa_id": 1, "_id": -1 }, "contact_phone", false, present("contact.wa_id")),
+        partial(doc! { "contact_id": 1, "_id": -1 }, CONTACT, false, present("contact_id")),
+        partial(doc! { "merged": 1 }, MERGED, false, present("merged")),
+        partial(doc! { "contact.user_id": 1, "_id": -1 }, USER, false, present("contact.user_id")),
+        partial(doc! { "contact.wa_id": 1, "_id": -1 }, PHONE, false, present("contact.wa_id")),
     ];
     database.collection::<LogEntry>("log").create_indexes(indexes).await.map_err(driver)?;
     states::ensure(database).await?;
@@ -92,16 +101,18 @@ impl Log {
         &self.entries
     }
 
-    /// Is the index there without which a repeat of Meta's would be stored twice? Check it before the first append.
+    /// Are the indexes there: the one without which a repeat of Meta's would be stored twice, and those without which each
+    /// look for a candidate reads the whole log? Check it before the first append.
     pub async fn check_indexes(&self) -> Result<(), StoreError> {
-        let names = self.entries.list_index_names().await;
-        let missing = || StoreError::IndexMissing { company: self.company.clone(), index: UNIQUE };
-        match names {
-            Ok(names) if names.iter().any(|name| name == UNIQUE) => Ok(()),
-            Ok(_) => Err(missing()),
+        let names = match self.entries.list_index_names().await {
+            Ok(names) => names,
             // 26: the collection does not exist.
-            Err(error) if super::error::server_code(&error).is_some_and(|(code, _)| code == 26) => Err(missing()),
-            Err(error) => Err(driver(error)),
+            Err(error) if super::error::server_code(&error).is_some_and(|(code, _)| code == 26) => Vec::new(),
+            Err(error) => return Err(driver(error)),
+        };
+        match NEEDED.into_iter().find(|index| names.iter().all(|name| name != index)) {
+            Some(index) => Err(StoreError::IndexMissing { company: self.company.clone(), index }),
+            None => Ok(()),
         }
     }
 
@@ -199,13 +210,15 @@ impl Log {
         bounded(Instant::now() + READ_LIMIT, read).await
     }
 
-    /// Everything after `seq` without Meta's text: what a writer must know of the tail.
-    pub(super) async fn tail(&self, seq: Seq) -> Result<Vec<LogEntry>, StoreError> {
+    /// What follows `seq`, at most so many and without Meta's text: what a writer must know of the tail.
+    pub(super) async fn tail(&self, seq: Seq, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let cursor = self
             .entries
             .find(doc! { "_id": { "$gt": seq } })
             .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
             .projection(doc! { "raw": 0 })
+            .max_time(READ)
             .await
             .map_err(driver)?;
         cursor.try_collect().await.map_err(driver)
@@ -225,6 +238,7 @@ impl Log {
             .entries
             .find(doc! { "ours": true, "kind": { "$in": kinds.as_slice() } })
             .sort(doc! { "_id": 1 })
+            .max_time(READ)
             .await
             .map_err(driver)?;
         cursor.try_collect().await.map_err(driver)

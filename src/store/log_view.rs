@@ -4,17 +4,19 @@ use std::collections::{HashMap, HashSet};
 
 use futures::TryStreamExt;
 use mongodb::bson::doc;
-use tokio::time::Instant;
 
 use crate::domain::Pii;
 
 use super::append_job::Job;
-use super::connect::bounded;
+use super::connect::Within;
 use super::error::StoreError;
 use super::fences::Fences;
-use super::log::Log;
+use super::log::{Log, READ};
 use super::log_entry::{LogEntry, Seq};
 use super::people::People;
+
+/// Entries that a writer which fell behind reads at once.
+const TAIL: usize = 2_000;
 
 /// What a writer knows of the log, up to `head`.
 pub(super) struct View {
@@ -48,44 +50,46 @@ pub(super) async fn open(log: &Log) -> Result<View, StoreError> {
 }
 
 /// Reads what was appended since, by others or by us, and settles what is there. How many entries there were.
-pub(super) async fn catch_up(
-    log: &Log,
-    view: &mut View,
-    job: &mut Job,
-    deadline: Instant,
-) -> Result<usize, StoreError> {
-    let (reader, head) = (log.clone(), view.head);
-    let tail = bounded(deadline, async move { reader.tail(head).await }).await?;
-    for entry in &tail {
-        if entry.seq != view.head + 1 {
-            // Must not happen; nothing may be appended behind a hole.
-            return Err(StoreError::Unreadable { what: "the log", field: "its numbers have a gap".into() });
+pub(super) async fn catch_up(log: &Log, view: &mut View, job: &mut Job, within: &Within) -> Result<usize, StoreError> {
+    let mut count = 0;
+    loop {
+        let (reader, head) = (log.clone(), view.head);
+        let tail = within.run(async move { reader.tail(head, TAIL).await }).await?;
+        for entry in &tail {
+            if entry.seq != view.head + 1 {
+                // Must not happen; nothing may be appended behind a hole.
+                return Err(StoreError::Unreadable { what: "the log", field: "its numbers have a gap".into() });
+            }
+            view.fold(entry);
+            job.learn(entry);
         }
-        view.fold(entry);
-        job.learn(entry);
+        let read = tail.len();
+        job.settle_present(tail);
+        count += read;
+        if read < TAIL {
+            return Ok(count);
+        }
     }
-    let count = tail.len();
-    job.settle_present(tail);
-    Ok(count)
 }
 
 /// The entries that bear these ids, without Meta's text.
 pub(super) async fn find_by_meta_id(
     log: &Log,
     ids: Vec<Pii<String>>,
-    deadline: Instant,
+    within: &Within,
 ) -> Result<HashMap<Pii<String>, LogEntry>, StoreError> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
     let collection = log.collection().clone();
-    bounded(deadline, async move {
-        let ids: Vec<&str> = ids.iter().map(|id| id.expose().as_str()).collect();
-        let read = |e| StoreError::from_driver("the log", e);
-        let cursor =
-            collection.find(doc! { "meta_id": { "$in": ids } }).projection(doc! { "raw": 0 }).await.map_err(read)?;
-        let found: Vec<LogEntry> = cursor.try_collect().await.map_err(read)?;
-        Ok(found.into_iter().filter_map(|entry| Some((entry.meta_id.clone()?, entry))).collect())
-    })
-    .await
+    within
+        .run(async move {
+            let ids: Vec<&str> = ids.iter().map(|id| id.expose().as_str()).collect();
+            let read = |e| StoreError::from_driver("the log", e);
+            let found = collection.find(doc! { "meta_id": { "$in": ids } }).projection(doc! { "raw": 0 });
+            let cursor = found.max_time(READ).await.map_err(read)?;
+            let found: Vec<LogEntry> = cursor.try_collect().await.map_err(read)?;
+            Ok(found.into_iter().filter_map(|entry| Some((entry.meta_id.clone()?, entry))).collect())
+        })
+        .await
 }

@@ -172,9 +172,9 @@ impl States {
     }
 
     async fn batch(&self, now: Timestamp) -> Result<(usize, bool), StoreError> {
-        // Head first: what comes after it is for the next look.
-        let head = self.log.head().await?;
+        // In this order: the head only grows, so progress that was read before it is beyond it in another log only.
         let mut after = self.progress().await?;
+        let head = self.log.head().await?;
         if after > head {
             // Another log than the one that was read: a backup was put back.
             self.forget().await?;

@@ -26,7 +26,7 @@ const PER_SECOND: u32 = 150;
 const RECRUITERS: u32 = 10;
 /// Handshakes offered each second: what a replica of ours admits, less a little.
 const CONNECTS: u32 = 180;
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 /// The router's core, and that of everything else.
 const ROUTER_CORE: &str = "0";
 const OTHER_CORE: u32 = 1;

@@ -3,6 +3,7 @@
 pub mod bed;
 mod double;
 mod erasing;
+mod hanging;
 mod interleavings;
 mod keeping;
 mod log;

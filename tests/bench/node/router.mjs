@@ -39,12 +39,12 @@ for (const route of await platform.collection("routes").find().toArray()) {
 
 const randomId = (prefix, bytes) => prefix + crypto.randomBytes(bytes).toString("hex");
 
-// The item as recruiters get it.
+// The item as recruiters get it. What is not a candidate's, a line's coming to the company, has no text of Meta's.
 function item(entry) {
   const { _id, kind, at, line, contact_id, contact, message_id, type, timestamp, status, raw } = entry;
   return {
     seq: Number(_id), kind, at: at.toISOString(), line, contact: { id: contact_id, ...contact }, message_id, type, status,
-    timestamp: String(timestamp), content: JSON.parse(raw),
+    timestamp: String(timestamp), content: raw && JSON.parse(raw),
   };
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bed::*;
-use anyhow::{Result, ensure};
-use clientnumber::domain::{CompanyId, ManualClock, Pii, SharedClock};
+use crate::support::{MongoProxy, MongoRule, Point};
+use anyhow::{Context, Result, ensure};
+use clientnumber::domain::{Clock, CompanyId, ManualClock, Pii, SharedClock};
 use clientnumber::router::keeper::Keeper;
 use clientnumber::router::metrics::Metrics;
 use clientnumber::store::{CompanyDb, ContactHint, FenceAction, NewEntry, Outcome, Start, State};
@@ -234,5 +235,28 @@ async fn states_follow_the_log_and_can_be_made_anew() -> Result<()> {
     let left = states(&bed, &kept.db).await?;
     assert_eq!(left.iter().filter_map(|state| state.get_str("_id").ok()).collect::<Vec<_>>(), ["w9", "x"]);
     assert_eq!(kept.db.states().get("w9").await?.unwrap().times.len(), 3, "what was known before stays");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_that_is_overtaken_forgets_nothing() -> Result<()> {
+    let bed = Bed::start("keeping-overtaken").await?;
+    let kept = Kept::of(&bed, "atlas", 730).await?;
+    kept.append(vec![told("w1", "sent", 10)]).await?;
+    let proxy = MongoProxy::start(&bed.mongo).await?;
+    let slow = connect_to(&proxy.uri()).await?.companies().open(kept.db.company()).await?.context("no company")?;
+    // Between its two questions, how far the log goes and how far it was read, others go on.
+    let held = proxy.hold(MongoRule::command("find").collection("derived"), Point::BeforeEffect);
+    let forgets = proxy.count(MongoRule::command("delete"));
+    let now = kept.clock.now();
+    let look = tokio::spawn(async move { slow.states().follow(now).await });
+    held.wait(SOON).await?;
+    kept.append(vec![told("w1", "delivered", 11)]).await?;
+    kept.db.states().follow(now).await?;
+    held.release();
+    look.await??;
+    assert_eq!(forgets.count(), 0, "what is known was thrown away");
+    let known = kept.db.states().get("w1").await?.context("no state")?;
+    assert_eq!((known.state, known.times.len()), (State::Delivered, 2));
     Ok(())
 }

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 # It runs inside a program that is GPL-2.0-only, so whoever gives both away together takes the second one.
-"""Starts SecantusDB, MongoDB's double, with one thing added: a sort by `_id` walks the index on `_id`.
+"""Starts SecantusDB, MongoDB's double, with one thing added: the index on `_id` is used where MongoDB uses it.
 
-MongoDB has that index on every collection. The double keeps it, in the same order, and uses it for one `_id` alone: for a
-range or a sort it reads and decodes the whole collection, so a log of a thousand entries answers thirty times slower than one
-of thirty, which says nothing about the router. Must never answer anything else than the double does by itself: only the way
-to the same documents is another one, and tests/it/store/double.rs compares the two. Whatever is not plain (another sort, a
-hint, a collation, bounds that are no whole numbers, a field that has an index of its own) goes its old way.
+MongoDB has that index on every collection. The double keeps it, in the same order, and uses it for an `_id` alone that is no
+document: for a range, a sort, and an `_id` of several fields it reads and decodes the whole collection, so a log of a
+thousand entries answers thirty times slower than one of thirty, which says nothing about the router. Must never answer
+anything else than the double does by itself: only the way to the same documents is another one, and
+tests/it/store/double.rs compares the two. Whatever is not plain (another sort, a hint, a collation, bounds that are no whole
+numbers, a field that has an index of its own) goes its old way.
 """
 
 import sys
@@ -20,6 +21,14 @@ from secantus.query import matches
 
 _BOUNDS = ("$gt", "$gte", "$lt", "$lte")
 _unpatched = double.Storage.find_matching
+_keys_of = double._id_point_lookup_keys
+
+
+def _keys(of) -> list[bytes] | None:
+    """The keys of an `_id` that is asked for, also when it is a document; whoever asks compares what is found there."""
+    if isinstance(of, Mapping) and of and not any(name.startswith("$") for name in of):
+        return [double._id_key(of)]
+    return _keys_of(of)
 
 
 def _range(of) -> tuple[bytes | None, bytes | None] | None:
@@ -100,4 +109,5 @@ def _find(store, db, coll, filter=None, *, skip=0, limit=0, sort=None, projectio
 
 if __name__ == "__main__":
     double.Storage.find_matching = _find
+    double._id_point_lookup_keys = _keys
     sys.exit(main())
