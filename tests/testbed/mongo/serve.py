@@ -25,8 +25,10 @@ _keys_of = double._id_point_lookup_keys
 
 
 def _keys(of) -> list[bytes] | None:
-    """The keys of an `_id` that is asked for, also when it is a document; whoever asks compares what is found there."""
-    if isinstance(of, Mapping) and of and not any(name.startswith("$") for name in of):
+    """The keys of an `_id` that is asked for, also when it is a document of texts; whoever asks compares what is found there.
+
+    Numbers go the old way: inside a document the double's keys tell 1 from 1.0, which are equal."""
+    if isinstance(of, Mapping) and of and all(isinstance(of[name], str) and name[:1] != "$" for name in of):
         return [double._id_key(of)]
     return _keys_of(of)
 
