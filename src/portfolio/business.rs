@@ -58,7 +58,7 @@ pub async fn refresh(ctx: &Context, portfolio: &Portfolio) -> Result<(), Provide
 pub struct Seen {
     at_meta: Vec<E164>,
     held: Vec<E164>,
-    claimed: Vec<String>,
+    claimed: Vec<LedgerEntry>,
     unread: i32,
 }
 
@@ -70,8 +70,7 @@ impl Seen {
             held: &self.held,
             claimed: &self.claimed,
             unread: self.unread,
-            orders: &[],
-            funds: None,
+            ..Facts::default()
         }
     }
 }
@@ -93,7 +92,7 @@ pub fn seen(ctx: &Context, portfolio: &Portfolio, others: &[Arc<Portfolio>], exc
         seen.held.extend(held(ctx, one, except));
     }
     let open = others.iter().filter_map(|other| other.status.as_ref()).flat_map(|status| status.ledger.iter());
-    seen.claimed.extend(open.filter(|entry| entry.settled_at.is_none()).map(|entry| entry.phone_number.clone()));
+    seen.claimed.extend(open.filter(|entry| entry.settled_at.is_none()).cloned());
     // Two Portfolios may share a WhatsApp Business Account.
     unread.sort_unstable();
     unread.dedup_by_key(|(waba, _)| *waba);

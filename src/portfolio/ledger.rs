@@ -61,8 +61,10 @@ pub struct Facts<'a> {
     pub at_meta: &'a [E164],
     /// Numbers that other lines of the business order or have, by their status, and that are not linked yet.
     pub held: &'a [E164],
-    /// Numbers of open claims in the ledgers of the business's other Portfolios.
-    pub claimed: &'a [String],
+    /// Open claims in the ledgers of the business's other Portfolios.
+    pub claimed: &'a [LedgerEntry],
+    /// Another line that has the number that is to be claimed, or is about to buy it, by its status.
+    pub holder: Option<&'a NamespacedName>,
     /// Slots of the business that hold numbers which could not be read.
     pub unread: i32,
     /// What the carrier's list of orders shows of the last day.
@@ -134,7 +136,7 @@ pub enum Refusal {
 pub fn slots(ledger: &[LedgerEntry], facts: &Facts<'_>) -> i32 {
     let open = ledger.iter().filter(|e| e.settled_at.is_none()).map(|e| e.phone_number.as_str());
     let read = facts.at_meta.iter().chain(facts.held).map(E164::as_str);
-    let numbers: HashSet<&str> = open.chain(facts.claimed.iter().map(String::as_str)).chain(read).collect();
+    let numbers: HashSet<&str> = open.chain(facts.claimed.iter().map(|e| e.phone_number.as_str())).chain(read).collect();
     i32::try_from(numbers.len()).unwrap_or(i32::MAX).saturating_add(facts.unread)
 }
 
@@ -179,10 +181,11 @@ pub fn claim(
 ) -> Result<Vec<LedgerEntry>, Refusal> {
     let mine = |e: &LedgerEntry| e.line == claim.line.to_string() && e.uid == claim.uid;
     let others: Vec<LedgerEntry> = ledger.iter().filter(|e| !(mine(e) && e.settled_at.is_none())).cloned().collect();
-    if let Some(other) =
-        others.iter().find(|e| e.settled_at.is_none() && !mine(e) && e.phone_number == claim.number.as_str())
-    {
-        return Err(Refusal::NumberTaken { by: other.line.clone() });
+    // Whoever is routed first would be taken out of service by the other's deletion.
+    let rival = |e: &&LedgerEntry| e.settled_at.is_none() && !mine(e) && e.phone_number == claim.number.as_str();
+    let claimed = others.iter().chain(facts.claimed).find(rival).map(|e| e.line.clone());
+    if let Some(by) = claimed.or(facts.holder.map(ToString::to_string)) {
+        return Err(Refusal::NumberTaken { by });
     }
     let used = slots(&others, facts);
     if used >= limits.max_numbers && !facts.at_meta.contains(&claim.number) {
@@ -290,6 +293,33 @@ mod tests {
         assert_eq!(put(&ledger, &rival, &[], &limits, 0), Err(Refusal::NumberTaken { by: "clients/c1".into() }));
         let again = put(&ledger, &Claim { number: number(9), ..line(1, true) }, &[], &limits, 0).unwrap();
         assert_eq!(again.len(), 1, "a new candidate replaces the old claim");
+    }
+
+    /// The open claim of a line of its own number.
+    fn open(n: u32) -> LedgerEntry {
+        put(&[], &line(n, false), &[], &Limits::default(), 0).unwrap().remove(0)
+    }
+
+    /// What a ledger alone does not show: claims of another Portfolio's lines, and lines whose claim is settled.
+    #[test]
+    fn a_number_is_taken_whatever_shows_it() {
+        let (limits, mine) = (Limits::default(), line(2, false));
+        let (theirs, settled) = ([open(1)], settle(&[open(1)], &line(1, false).line, "u1", at(0)));
+        let (other, own) = (line(1, false).line, [LedgerEntry { phone_number: number(1).to_string(), ..open(2) }]);
+        for (name, ledger, claimed, holder, wanted, taken) in [
+            ("another Portfolio's claim", &[][..], &theirs[..], None, 1, true),
+            ("its claim is settled, and it has the number", &settled, &[], Some(&other), 1, true),
+            ("its claim is settled, and it has it no more", &settled, &[], None, 1, false),
+            ("one that claimed nothing has it", &[], &[], Some(&other), 1, true),
+            ("another number of another Portfolio", &[], &theirs, None, 3, false),
+            ("its own claim, once more", &own, &[], None, 1, false),
+        ] {
+            let facts = Facts { claimed, holder, ..Facts::default() };
+            let wanted = Claim { number: number(wanted), ..mine.clone() };
+            let got = claim(ledger, &wanted, &facts, &limits, at(1), PolicyTime::default());
+            let by = taken.then(|| Refusal::NumberTaken { by: other.to_string() });
+            assert_eq!(got.err(), by, "{name}");
+        }
     }
 
     #[test]
@@ -481,7 +511,7 @@ mod tests {
     fn slots_are_the_businesss() {
         let limits = Limits { max_numbers: 3, ..Limits::default() };
         let own = put(&[], &line(1, true), &[], &Limits::default(), 0).unwrap();
-        let texts = |list: &[u32]| list.iter().map(|n| number(*n).to_string()).collect::<Vec<_>>();
+        let claims = |list: &[u32]| list.iter().map(|n| open(*n)).collect::<Vec<_>>();
         let numbers = |list: &[u32]| list.iter().copied().map(number).collect::<Vec<_>>();
         for (name, at_meta, held, claimed, unread, used) in [
             ("its own claim alone", vec![], vec![], vec![], 0, 1),
@@ -492,7 +522,7 @@ mod tests {
             ("the claim is linked already", vec![1], vec![], vec![], 0, 1),
             ("a line there whose claim was wiped", vec![], vec![2, 3], vec![3], 0, 3),
         ] {
-            let (at_meta, held, claimed) = (numbers(&at_meta), numbers(&held), texts(&claimed));
+            let (at_meta, held, claimed) = (numbers(&at_meta), numbers(&held), claims(&claimed));
             let facts = Facts { at_meta: &at_meta, held: &held, claimed: &claimed, unread, ..Facts::default() };
             assert_eq!(slots(&own, &facts), used, "{name}");
             let next = claim(&own, &line(50, false), &facts, &limits, at(1), PolicyTime::default());

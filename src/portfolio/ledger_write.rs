@@ -46,7 +46,9 @@ pub async fn claim(
     update(ctx, &name_of(&portfolio.metadata), |limits, status| {
         // After the ledgers: a claim is settled when Meta's list shows its number.
         let seen = business::seen(ctx, portfolio, &others, &claim.uid);
-        let facts = Facts { orders, funds, ..seen.facts() };
+        // Who has linked the number has settled its claim, and recorded the number before.
+        let holder = ctx.other_line_with(&claim.number, &claim.uid);
+        let facts = Facts { orders, funds, holder: holder.as_ref(), ..seen.facts() };
         status.ledger = ledger::claim(&status.ledger, claim, &facts, limits, ctx.clock.now(), ctx.policy)
             .map_err(ClaimError::Refused)?;
         Ok(())

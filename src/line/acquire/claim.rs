@@ -26,7 +26,7 @@ pub async fn claim(pass: &Pass<'_>, number: &E164, what: For<'_>) -> Result<Resu
         For::Use => (false, None),
         For::Purchase(funds) => (true, funds),
     };
-    // The ledger knows the lines of this Portfolio; a line of another Portfolio may name the same number.
+    // Nobody is asked for a number that is seen to be another line's; the ledgers, which are read anew, decide.
     if let Some(other) = pass.ctx.other_line_with(number, &pass.spec.uid) {
         return Ok(Err(Refusal::NumberTaken { by: other.to_string() }));
     }
