@@ -30,18 +30,15 @@ pub async fn ensure(
     owner: &OwnerId,
     cluster: &ClusterId,
 ) -> Result<Claimed, ProviderError> {
-    let decide = |listed: &[telnyx::TexmlApplication]| decide(listed, portfolio, owner, cluster);
-    let mut listed = telnyx.texml_applications().await?;
-    let mut decision = decide(&listed);
-    if let Decision::TakeOver { rename } = &decision {
-        rename_all(telnyx, &listed, rename).await?;
-        listed = telnyx.texml_applications().await?;
-        decision = decide(&listed);
-    }
-    let (capture, reject) = match decision {
+    let listed = telnyx.texml_applications().await?;
+    let (capture, reject) = match decide(&listed, portfolio, owner, cluster) {
         Decision::Ours { capture, reject } => (capture, reject),
         Decision::InUse { by } => return Ok(Claimed::InUse(by)),
-        Decision::TakeOver { .. } => return Ok(Claimed::InUse(portfolio.spec.take_over_from.clone())),
+        // Two clusters may take over from the same one: whose names stand is seen when both have written theirs.
+        Decision::TakeOver { rename } => {
+            rename_all(telnyx, &listed, &rename).await?;
+            return Ok(Claimed::Unconfirmed);
+        }
         Decision::Lost { by, rename } => {
             rename_all(telnyx, &listed, &rename).await?;
             return Ok(Claimed::InUse(by));
@@ -73,10 +70,13 @@ fn decide(
     owner: &OwnerId,
     cluster: &ClusterId,
 ) -> Decision {
+    claim::decide(&plain(listed), owner, cluster, &portfolio.spec.take_over_from)
+}
+
+fn plain(listed: &[telnyx::TexmlApplication]) -> Vec<Application> {
     let plain =
         |a: &telnyx::TexmlApplication| Application { id: a.id.clone(), name: a.name.clone(), created: a.created_at };
-    let all: Vec<Application> = listed.iter().map(plain).collect();
-    claim::decide(&all, owner, cluster, &portfolio.spec.take_over_from)
+    listed.iter().map(plain).collect()
 }
 
 /// The applications of an owner id that is this cluster's by now, both of them; nothing is claimed, made or changed.

@@ -3,7 +3,8 @@
 //! Two clusters with one owner id would each take the other's numbers for orphans and lines' numbers for their own. The
 //! applications' names carry the cluster's identity; another identity means that nothing is touched until a person says
 //! `takeOverFrom`. Two clusters that claim at the same moment both see both claims when they look again: the older one
-//! stands, and the other withdraws its own. Must never let a cluster act on a claim that it has not looked at again.
+//! stands, and the other withdraws its own. Whoever takes over looks again too: another one may have done the same. Must never
+//! let a cluster act on a claim that it has not looked at again.
 
 use jiff::Timestamp;
 
