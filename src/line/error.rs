@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::plan::Step;
 use super::status::Progress;
-use crate::domain::PolicyTime;
+use crate::domain::{OwnerId, PolicyTime};
 use crate::providers::{ErrorClass, ProviderError, Reason as Outcome};
 use crate::resources::reasons::Reason;
 use crate::store::StoreError;
@@ -21,6 +21,14 @@ pub enum StepError {
     /// Another replica leads: nothing more is written by this one.
     #[error("this replica does not lead any more")]
     NotLeading,
+    /// Another cluster has taken the owner id over: nothing of it is touched.
+    #[error("ownerId {owner} belongs to the cluster {by} by now")]
+    OwnerIdInUse {
+        /// The owner id.
+        owner: OwnerId,
+        /// The identity of that cluster.
+        by: String,
+    },
     /// A provider.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -73,6 +81,17 @@ pub fn verdict(step: Step, error: &StepError, policy: PolicyTime) -> Option<Verd
         ),
         StepError::Store(error) => Verdict {
             progress: Progress::stalled(step, Reason::StoreUnavailable, error.to_string()),
+            failure: true,
+            wait: None,
+        },
+        StepError::OwnerIdInUse { by, .. } => Verdict {
+            progress: Progress::stalled(
+                step,
+                Reason::OwnerIdInUse,
+                format!(
+                    "{error}, so nothing was done to the number: see to it in that cluster, or set takeOverFrom of the Portfolio to {by} if that cluster is gone"
+                ),
+            ),
             failure: true,
             wait: None,
         },

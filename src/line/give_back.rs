@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::error::StepError;
+use super::owner::still_ours;
 use super::pass::Pass;
 use super::plan::plan;
 use super::status::Progress;
@@ -184,6 +185,7 @@ async fn ask(pass: &mut Pass<'_>, number: &E164, number_id: &str, reason: Reason
         return Ok(State::Waits(progress, pass.ctx.policy.backoff(5)));
     }
     let started = pass.ctx.clock.monotonic();
+    still_ours(pass).await?;
     let before = pass.status().purchase;
     let asked_at = Time(pass.ctx.clock.now());
     let progress = Progress::working(plan(&pass.status()), reason, format!("{number} is given back at Telnyx"));

@@ -13,6 +13,7 @@ mod give_back;
 pub mod keep;
 mod link;
 mod number_use;
+mod owner;
 pub mod pass;
 mod pin;
 pub mod plan;

@@ -79,6 +79,17 @@ fn plain(listed: &[telnyx::TexmlApplication]) -> Vec<Application> {
     listed.iter().map(plain).collect()
 }
 
+/// Which other cluster holds the owner id by now; None: it is this cluster's, or nobody's. One look; nothing is changed.
+pub async fn lost_to(
+    portfolio: &Portfolio,
+    telnyx: &telnyx::Client,
+    owner: &OwnerId,
+    cluster: &ClusterId,
+) -> Result<Option<String>, ProviderError> {
+    let listed = telnyx.texml_applications().await?;
+    Ok(claim::lost_to(&plain(&listed), owner, cluster, &portfolio.spec.take_over_from))
+}
+
 /// The applications of an owner id that is this cluster's by now, both of them; nothing is claimed, made or changed.
 pub async fn held(
     portfolio: &Portfolio,

@@ -106,6 +106,18 @@ pub fn decide(applications: &[Application], owner: &OwnerId, cluster: &ClusterId
     Decision::TakeOver { rename }
 }
 
+/// Whose the owner id is by now, if it is another cluster's. What nobody claims is no other cluster's: the next round claims
+/// it again. A take-over that a person allowed and that is not made yet gives nothing: until then it is the other one's.
+pub fn lost_to(applications: &[Application], owner: &OwnerId, cluster: &ClusterId, from: &str) -> Option<String> {
+    let own = format!("{}{cluster}/", names::application_prefix(owner));
+    match decide(applications, owner, cluster, from) {
+        Decision::Ours { .. } => None,
+        Decision::InUse { by } | Decision::Lost { by, .. } => Some(by),
+        Decision::TakeOver { .. } if applications.iter().any(|a| a.name.starts_with(&own)) => None,
+        Decision::TakeOver { .. } => Some(from.to_owned()),
+    }
+}
+
 /// Who came first. Ids decide where not all tell when they were made: they are the same for both clusters.
 fn age<'a>(application: &'a Application, all: &[Application]) -> (Option<Timestamp>, usize, &'a str) {
     let told = all.iter().all(|application| application.created.is_some());
@@ -155,6 +167,32 @@ mod tests {
                 ]
             }
         );
+    }
+
+    #[test]
+    fn who_has_lost_it_to_whom() {
+        let owner = OwnerId::parse("prod").unwrap();
+        let both = |id: &str, cluster: &str| {
+            [app(id, &format!("clientnumber/prod/{cluster}/capture")), app("5", "clientnumber/prod/me/reject")]
+        };
+        let lost = |apps: &[Application], from: &str| lost_to(apps, &owner, &ClusterId::parse("me").unwrap(), from);
+        for (name, apps, from, by) in [
+            ("as the round left it", &both("4", "me")[..], "", None),
+            ("taken over, as a whole", &both("4", "other")[..1], "", Some("other")),
+            ("being taken over: the older one counts, as in a round", &both("4", "other"), "", Some("other")),
+            ("somebody else came later, and will withdraw", &both("6", "other"), "", None),
+            (
+                "taken over by whom this one may take over from: not yet",
+                &both("4", "other")[..1],
+                "other",
+                Some("other"),
+            ),
+            ("ours, and his came back", &both("4", "other"), "other", None),
+            ("taken over by a third", &both("4", "third")[..1], "other", Some("third")),
+            ("deleted by hand", &[], "", None),
+        ] {
+            assert_eq!(lost(apps, from).as_deref(), by, "{name}");
+        }
     }
 
     #[test]

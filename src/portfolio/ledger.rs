@@ -136,7 +136,8 @@ pub enum Refusal {
 pub fn slots(ledger: &[LedgerEntry], facts: &Facts<'_>) -> i32 {
     let open = ledger.iter().filter(|e| e.settled_at.is_none()).map(|e| e.phone_number.as_str());
     let read = facts.at_meta.iter().chain(facts.held).map(E164::as_str);
-    let numbers: HashSet<&str> = open.chain(facts.claimed.iter().map(|e| e.phone_number.as_str())).chain(read).collect();
+    let numbers: HashSet<&str> =
+        open.chain(facts.claimed.iter().map(|e| e.phone_number.as_str())).chain(read).collect();
     i32::try_from(numbers.len()).unwrap_or(i32::MAX).saturating_add(facts.unread)
 }
 

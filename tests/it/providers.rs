@@ -2,6 +2,7 @@
 
 mod breadth;
 mod calling;
+mod taking_over;
 
 use crate::support::{Program, Seen, run_dir, wait};
 use anyhow::{Context, Result, anyhow};

@@ -19,6 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 
+use super::owner::still_ours;
 use super::pass::Pass;
 use super::plan::Step;
 use super::spec::Source;
@@ -129,6 +130,7 @@ async fn take(pass: &mut Pass<'_>, number: crate::providers::telnyx::OwnedNumber
 /// Writes owner, company, cluster and reference on the number, and the rejecting application where none is set or where
 /// the recording one was left: from now on the account itself says whose it is.
 async fn mark(pass: &Pass<'_>, id: &str, connection: Option<&str>) -> Result<(), StepError> {
+    still_ours(pass).await?;
     let account = &pass.account;
     let update = NumberUpdate {
         connection_id: account

@@ -7,6 +7,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::error::condition;
+use super::super::owner::still_ours;
 use super::super::pass::Pass;
 use super::super::plan::Step;
 use super::super::purchase::{Decision, LookUp, OrderState, candidate, decide, overdue};
@@ -180,6 +181,7 @@ async fn order_again(
 async fn post(pass: &mut Pass<'_>, number: &E164, intent: PurchaseStatus) -> StepResult {
     let reference = pass.spec.reference(&pass.account.owner);
     let started = pass.ctx.clock.monotonic();
+    still_ours(pass).await?;
     let now = Time(pass.ctx.clock.now());
     let intent = PurchaseStatus {
         phase: PurchasePhase::Intended,

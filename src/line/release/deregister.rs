@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::budget;
 use super::super::error::StepError;
+use super::super::owner::still_ours;
 use super::super::pass::Pass;
 use super::super::plan::plan;
 use super::super::route;
@@ -158,6 +159,7 @@ async fn connected(
 async fn ask(pass: &mut Pass<'_>, id: &PhoneNumberId, now: Timestamp) -> Result<Release, StepError> {
     let policy = pass.ctx.policy;
     let started = pass.ctx.clock.monotonic();
+    still_ours(pass).await?;
     let progress = releasing(pass, "Meta is asked to deregister the line; its answer is read next");
     let before = pass.status().registration;
     // Lost before this: nothing was called. Lost after it: the line is read first, and the call is counted.

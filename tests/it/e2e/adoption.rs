@@ -140,12 +140,12 @@ async fn existing_numbers_with_another_use_are_refused_and_left_alone() -> Resul
 }
 
 /// Telnyx as its customer uses it besides.
-struct Carrier {
-    url: String,
+pub(super) struct Carrier {
+    pub(super) url: String,
 }
 
 impl Carrier {
-    async fn send(&self, method: reqwest::Method, path: &str, body: Value) -> Result<Value> {
+    pub(super) async fn send(&self, method: reqwest::Method, path: &str, body: Value) -> Result<Value> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let request = http.request(method, format!("{}{path}", self.url)).bearer_auth("key").json(&body);
         Ok(request.send().await?.error_for_status()?.json().await?)
@@ -248,6 +248,32 @@ async fn after_a_restore_a_whole_gap_passes_before_the_next_code() -> Result<()>
     Ok(())
 }
 
+/// Another cluster with the same names and accounts, and a controller that runs. It ends with its control plane.
+pub(super) async fn another_cluster(
+    world: &World,
+    name: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<(ControlPlane, World)> {
+    let plane = ControlPlane::start(&run_dir(&format!("control-plane-of-{name}"))?).await?;
+    let dir = run_dir(name)?;
+    let options = WorldOptions {
+        speed: 0.02,
+        scale: 0.02,
+        namespaces: Some([world.platform.clone(), world.clients.clone()]),
+        ..WorldOptions::default()
+    };
+    let mongo = Mongo::start(&dir, MongoOptions::default()).await?;
+    let mut other = World::start_at(plane.kubeconfig_path(), mongo, binary(), &dir, options).await?;
+    other.control(None, None).await?;
+    let portfolio = other.portfolio(|spec| {
+        spec["telnyx"]["baseUrl"] = world.sandbox.telnyx.clone().into();
+        spec["meta"]["baseUrl"] = world.sandbox.meta.clone().into();
+        change(spec);
+    });
+    other.apply(portfolio).await?;
+    Ok((plane, other))
+}
+
 /// Two clusters with one ownerId: the second says so, with tokens that are good all the same, and touches nothing, not even
 /// for a line of the same name. When a person says that the first is gone, the second takes its numbers, and the first one,
 /// should it come back, touches nothing any more.
@@ -258,23 +284,8 @@ async fn another_clusters_owner_id_is_used_only_once_it_is_taken_over() -> Resul
     let number = ready(&mut world, "atlas").await?;
     let first = world.portfolios().get("main").await?.status.and_then(|s| s.cluster_id).context("no clusterId")?;
 
-    let plane = ControlPlane::start(&run_dir("control-plane-2")?).await?;
-    let dir = run_dir("cluster-2")?;
-    let options = WorldOptions {
-        speed: 0.02,
-        scale: 0.02,
-        namespaces: Some([world.platform.clone(), world.clients.clone()]),
-        ..WorldOptions::default()
-    };
-    let mongo = Mongo::start(&dir, MongoOptions::default()).await?;
-    let mut other = World::start_at(plane.kubeconfig_path(), mongo, binary(), &dir, options).await?;
     let before = (world.sandbox.get("/numbers").await?, writes(&world).await?);
-    other.control(None, None).await?;
-    let accounts = |spec: &mut Value| {
-        spec["telnyx"]["baseUrl"] = world.sandbox.telnyx.clone().into();
-        spec["meta"]["baseUrl"] = world.sandbox.meta.clone().into();
-    };
-    other.apply(other.portfolio(accounts)).await?;
+    let (_plane, mut other) = another_cluster(&world, "cluster-2", |_| ()).await?;
     other.apply(other.line("atlas", "atlas-logistics", |_| ())).await?;
     let wanted = ["Ready=False/OwnerIdInUse", "TokensValid=True/CredentialsValid", "Stalled=True/OwnerIdInUse"];
     portfolio_shows(&other, &wanted).await?;

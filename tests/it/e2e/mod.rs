@@ -22,6 +22,7 @@ mod scenarios;
 mod steady;
 mod steps;
 mod stuck;
+mod taken_over;
 mod throttled;
 mod transcriber;
 mod turns;
