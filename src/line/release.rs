@@ -2,7 +2,7 @@
 //!
 //! The two ends are files of their own: `release/deregister.rs` at Meta, `give_back.rs` at the carrier; `release/lost.rs`
 //! finds the number of a line whose status was lost, `release/order.rs` says what an order without an end needs,
-//! `release/abandon.rs` is the way out.
+//! `release/abandon.rs` is the way out, `release/rival.rs` says when the number is another line's.
 //! The finalizer goes only when nothing that costs money depends on this object any more, or when a person says
 //! `clientnumber.dev/abandon`. A purchase whose outcome is not known is looked up first: a number that arrives after its
 //! object is gone would be paid for by nobody. A provider that is away delays deletion and says so. A release that waits
@@ -14,6 +14,7 @@ mod finish;
 mod keep_number;
 mod lost;
 mod order;
+mod rival;
 
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use super::spec::LineSpec;
 use super::status::{Overlay, Progress};
 use super::verify;
 use crate::controller::context::Context;
-use crate::domain::E164;
+use crate::domain::{E164, NamespacedName};
 use crate::portfolio::ledger_write::{self, ClaimError, Left};
 use crate::resources::client_number::{DeletionPolicy, PurchasePhase, RetryStatus};
 use crate::resources::names::{ANNOTATION_ABANDON, LINE_FINALIZER};
@@ -231,6 +232,9 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
             acquire::ForRelease::Owned => {}
         }
     }
+    if let Some(other) = rival::of(pass).await? {
+        return left_to(pass, &other).await;
+    }
     let progress = releasing(pass, "the line takes no part in sending any more; what arrives is still delivered");
     route::set_state(pass, RouteState::Draining, &progress).await?;
     if let Some(waits) = deregister::run(pass).await? {
@@ -243,6 +247,11 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
 
 /// The number is kept or given back.
 async fn number(pass: &mut Pass<'_>) -> Result<Release, StepError> {
+    if let Some(number) = pass.number()
+        && let Some(other) = rival::who_stays(pass, &number).await?
+    {
+        return left_to(pass, &other).await;
+    }
     let at_meta = pass.status().phone_number_id.is_some();
     let slot = if at_meta { "; its slot at Meta is freed only by a person in WhatsApp Manager" } else { "" };
     let purchase = pass.status().purchase;
@@ -268,6 +277,16 @@ async fn number(pass: &mut Pass<'_>) -> Result<Release, StepError> {
     let kept = keep_number::entry(pass).map_or(Left::Nothing, Left::Kept);
     settle(pass.ctx, &pass.spec, kept).await?;
     Ok(Release::Done(Reason::Retained, format!("the number is kept for its company{slot}")))
+}
+
+/// The number is another line's, which goes on with it: nothing at Meta or the carrier is this one's to end.
+async fn left_to(pass: &Pass<'_>, other: &NamespacedName) -> Result<Release, StepError> {
+    let number = pass.number().map(|number| number.to_string()).unwrap_or_default();
+    tracing::info!(line = %pass.spec.name, other = %other, "the number of a line that goes is another line's, and stays as it is");
+    settle(pass.ctx, &pass.spec, Left::Nothing).await?;
+    let message =
+        format!("{number} is the line {other}'s and stays as it is; delete that one too if the number is to go");
+    Ok(Release::Done(Reason::DuplicateNumber, message))
 }
 
 async fn given_back(pass: &mut Pass<'_>, number: E164, slot: &str) -> Result<Release, StepError> {

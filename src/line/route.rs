@@ -2,9 +2,12 @@
 //!
 //! A line that another company had before changes hands here: fence "taken" in the old log, fence "given" in the new one
 //! with the next epoch, so that no replica with a stale route can write past it, and nothing that a candidate wrote before
-//! reaches the new company. Must never take a route that is not disabled from another company.
+//! reaches the new company. Must never take a route that is not disabled from another company, nor from another object that
+//! is there: of the same company too, it is in service with the number.
 
 mod state;
+
+pub use state::{Held, object_exists};
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -42,7 +45,12 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     still_leads(pass.ctx)?;
     store.ensure_indexes().await?;
     let current = store.routes().get(&id).await?;
-    if let Some(holder) = held_by_another(current.as_ref(), &pass.spec.company) {
+    let held = state::held(current.clone(), &state::Owner::of(&pass.line));
+    let there = match &held {
+        Held::Anothers(route) => object_exists(pass.ctx, route).await? == Some(true),
+        _ => false,
+    };
+    if let Some(holder) = held_by_another(&held, &pass.spec.company, there) {
         let message = format!("the route of {number} belongs to {holder}: delete that ClientNumber first");
         let progress = Progress::stalled(Step::Route, Reason::DuplicateNumber, message);
         return Ok(Outcome::wait(progress, pass.ctx.policy.backoff(6)));
@@ -169,10 +177,18 @@ fn still_there<T>(found: Result<Option<T>, StoreError>) -> Result<Option<T>, Sto
     }
 }
 
-/// Who holds the line's route, if it is another company's and not disabled.
-fn held_by_another(current: Option<&Route>, company: &CompanyId) -> Option<String> {
-    let route = current.filter(|route| route.company_id != *company && route.state != RouteState::Disabled)?;
-    Some(route.object.clone())
+/// Whose the route of this line's number is.
+pub async fn held(pass: &Pass<'_>) -> Result<Held, StepError> {
+    let id = phone_number_id(&pass.status().phone_number_id);
+    let route = state::find(pass.ctx, id.as_ref(), pass.number().as_ref()).await?;
+    Ok(state::held(route, &state::Owner::of(&pass.line)))
+}
+
+/// Who holds the route, if this line may not take it: another company, or another object of this one that is `there`. A
+/// line that was made anew takes the route of one that is gone.
+fn held_by_another(held: &Held, company: &CompanyId, there: bool) -> Option<String> {
+    let Held::Anothers(route) = held else { return None };
+    (route.company_id != *company || there).then(|| route.object.clone())
 }
 
 /// Tells the routers of a changed retention.
@@ -197,10 +213,6 @@ fn retention_days(pass: &Pass<'_>) -> i64 {
 mod tests {
     use super::*;
 
-    fn route(company: &str, state: RouteState) -> Route {
-        Route { company_id: company.parse().unwrap(), object: "clients/old".into(), state, ..Route::example() }
-    }
-
     #[test]
     fn a_former_owner_that_was_erased_needs_no_fence() {
         let company: CompanyId = "atlas".parse().unwrap();
@@ -214,16 +226,19 @@ mod tests {
     #[test]
     fn a_route_in_use_is_not_taken() {
         let atlas: CompanyId = "atlas".parse().unwrap();
-        for (company, state, want) in [
-            ("rif", RouteState::Active, Some("clients/old")),
-            ("rif", RouteState::Pending, Some("clients/old")),
-            ("rif", RouteState::Draining, Some("clients/old")),
-            ("rif", RouteState::Disabled, None),
-            ("atlas", RouteState::Active, None),
+        for (company, there, want) in [
+            ("rif", true, Some("clients/old")),
+            ("rif", false, Some("clients/old")),
+            ("atlas", true, Some("clients/old")),
+            ("atlas", false, None),
         ] {
-            let found = held_by_another(Some(&route(company, state)), &atlas);
-            assert_eq!(found.as_deref(), want, "{company} {state:?}");
+            let route =
+                Route { company_id: company.parse().unwrap(), object: "clients/old".into(), ..Route::example() };
+            let found = held_by_another(&Held::Anothers(Box::new(route)), &atlas, there);
+            assert_eq!(found.as_deref(), want, "{company} {there}");
         }
-        assert_eq!(held_by_another(None, &atlas), None);
+        for held in [Held::Ours, Held::OursBefore, Held::Nobodys] {
+            assert_eq!(held_by_another(&held, &atlas, true), None, "{held:?}");
+        }
     }
 }

@@ -8,10 +8,11 @@ use kube::ResourceExt;
 
 use super::super::StepError;
 use crate::controller::context::{Context, name_of};
-use crate::domain::{E164, PhoneNumberId};
+use crate::domain::{E164, NamespacedName, PhoneNumberId};
 use crate::resources::ClientNumber;
 use crate::store::RouteState;
 use crate::store::routes::Route;
+use kube::Api;
 
 /// The object that a route may belong to.
 pub struct Owner {
@@ -52,9 +53,58 @@ fn whose(route: &Route, owner: &Owner) -> Whose {
     }
 }
 
+/// Whose the route of a line's number is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Held {
+    /// The line's own, which is not out of service.
+    Ours,
+    /// The same, under the uid that the line had before it was restored.
+    OursBefore,
+    /// Another object's, which is not out of service.
+    Anothers(Box<Route>),
+    /// Nobody's: there is none, or one that is out of service.
+    Nobodys,
+}
+
+/// Whose a route is that was read.
+pub fn held(route: Option<Route>, owner: &Owner) -> Held {
+    let Some(route) = route.filter(|route| route.state != RouteState::Disabled) else { return Held::Nobodys };
+    match whose(&route, owner) {
+        Whose::Ours => Held::Ours,
+        Whose::OursBefore => Held::OursBefore,
+        Whose::Anothers => Held::Anothers(Box::new(route)),
+    }
+}
+
+/// Whether the object that a route names is there, asked of the API server: a watch may be a moment behind. None: it is in a
+/// namespace that this process does not look into.
+pub async fn object_exists(ctx: &Context, route: &Route) -> Result<Option<bool>, StepError> {
+    let Ok(name) = route.object.parse::<NamespacedName>() else { return Ok(Some(false)) };
+    if !ctx.namespaces.is_empty() && !ctx.namespaces.contains(&name.namespace) {
+        return Ok(None);
+    }
+    let api: Api<ClientNumber> = Api::namespaced(ctx.client.clone(), &name.namespace);
+    let live = api.get_opt(&name.name).await?;
+    Ok(Some(live.is_some_and(|live| whose(route, &Owner::of(&live)) != Whose::Anothers)))
+}
+
 /// What becomes of a state. What is out of service drains no more: each write would be followed by another pass.
 fn next(now: RouteState, wanted: RouteState) -> RouteState {
     if now == RouteState::Disabled && wanted == RouteState::Draining { now } else { wanted }
+}
+
+/// The route of a number, found by its id or, where that is not known, by the number.
+pub async fn find(
+    ctx: &Context,
+    id: Option<&PhoneNumberId>,
+    number: Option<&E164>,
+) -> Result<Option<Route>, StepError> {
+    let routes = ctx.store.routes();
+    Ok(match (id, number) {
+        (Some(id), _) => routes.get(id).await?,
+        (None, Some(number)) => routes.by_phone_number(number).await?,
+        (None, None) => None,
+    })
 }
 
 /// Sets the state of the line's route, found by its id or, where that is not known, by the number. None: there is no route
@@ -67,12 +117,7 @@ pub async fn set(
     wanted: RouteState,
 ) -> Result<Option<Route>, StepError> {
     let routes = ctx.store.routes();
-    let current = match (id, number) {
-        (Some(id), _) => routes.get(id).await?,
-        (None, Some(number)) => routes.by_phone_number(number).await?,
-        (None, None) => None,
-    };
-    let Some(current) = current else { return Ok(None) };
+    let Some(current) = find(ctx, id, number).await? else { return Ok(None) };
     let (whose, state) = (whose(&current, owner), next(current.state, wanted));
     if whose == Whose::Anothers {
         return Ok(None);
@@ -94,25 +139,10 @@ pub async fn set(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::WabaId;
 
     #[test]
     fn whose_a_route_is() {
-        let route = Route {
-            phone_number_id: "1".parse().unwrap(),
-            phone_number: E164::parse("+212612345678").unwrap(),
-            display_name: "n".into(),
-            company_id: "atlas".parse().unwrap(),
-            waba_id: WabaId::parse("104").unwrap(),
-            portfolio: "p/main".into(),
-            object: "clients/atlas".into(),
-            uid: "u1".into(),
-            epoch: 1,
-            epoch_at: None,
-            state: RouteState::Active,
-            revision: 4,
-            updated_at: "2026-11-01T10:00:00Z".parse().unwrap(),
-        };
+        let route = Route { uid: "u1".into(), ..Route::example() };
         for (uid, object, company, want) in [
             ("u1", "clients/atlas", "atlas", Whose::Ours),
             ("u2", "clients/atlas", "atlas", Whose::OursBefore),
@@ -121,6 +151,17 @@ mod tests {
         ] {
             let owner = Owner { uid: uid.into(), object: object.into(), company: company.into() };
             assert_eq!(whose(&route, &owner), want, "{uid} {object} {company}");
+            for state in [RouteState::Pending, RouteState::Active, RouteState::Draining, RouteState::Disabled] {
+                let route = Route { state, ..route.clone() };
+                let expected = match (state, want) {
+                    (RouteState::Disabled, _) => Held::Nobodys,
+                    (_, Whose::Ours) => Held::Ours,
+                    (_, Whose::OursBefore) => Held::OursBefore,
+                    (_, Whose::Anothers) => Held::Anothers(Box::new(route.clone())),
+                };
+                assert_eq!(held(Some(route), &owner), expected, "{uid} {object} {company} {state:?}");
+            }
+            assert_eq!(held(None, &owner), Held::Nobodys);
         }
     }
 

@@ -18,6 +18,7 @@ mod rehearsal;
 mod release;
 mod replace;
 mod replicas;
+mod rivals;
 mod scenarios;
 mod steady;
 mod steps;

@@ -33,11 +33,11 @@ pub(super) async fn annotate(world: &World, name: &str, key: &str, value: &str) 
     Ok(())
 }
 
-async fn routes(world: &World) -> Result<mongodb::Collection<Document>> {
+pub(super) async fn routes(world: &World) -> Result<mongodb::Collection<Document>> {
     Ok(world.mongo.client().await?.database("clientnumber").collection("routes"))
 }
 
-async fn route(world: &World, number: &str) -> Result<Document> {
+pub(super) async fn route(world: &World, number: &str) -> Result<Document> {
     routes(world)
         .await?
         .find_one(doc! {"phone_number": number})
