@@ -1,12 +1,13 @@
 //! Giving a number back at the carrier, for a release and for a replacement: what may be done next is decided from what is
 //! recorded and what Telnyx shows. The decision is pure.
 //!
-//! The number is gone when Telnyx, asked by its id and by the number, shows it neither way after it was asked to take it
-//! back, or shows it in a final state. Where it was never asked, one look that finds nothing proves nothing: a refused key
-//! may answer "not found" too, and a list may lag. A second one after the grace time does, if the key is of the account that
-//! had the number: another account shows it never, and it would be paid for by nobody. The DELETE is recorded before it
-//! is sent, so that whoever comes later knows that it may have gone out. Must never delete an id that belongs to another
-//! number, nor a number on which another line lives or which it names.
+//! The number is gone when Telnyx, asked by its id and by the number, shows it neither way after it answered that it takes
+//! it back, or shows it in a final state. Without that answer (it was never asked, the DELETE was refused, its answer was
+//! lost), one look that finds nothing proves nothing: a refused key may answer "not found" too, and a list may lag. A second
+//! one after the grace time does, if the key is of the account that had the number: another account shows it never, and it
+//! would be paid for by nobody. The DELETE is recorded before it is sent, so that whoever comes later knows that it may have
+//! gone out, and so is its answer, since an account that gave back its last number may show nothing that proves it. Must
+//! never delete an id that belongs to another number, nor a number on which another line lives or which it names.
 
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub enum State {
 enum Decision {
     /// Telnyx shows it neither by its id nor by the number, and that is believed.
     Gone,
-    /// Telnyx shows it neither way, but was not asked to take it back: looked at again.
+    /// Telnyx shows it neither way, but never said that it takes it back: looked at again.
     Missing,
     /// The same for longer than a list may lag: believed if the account is the one that had the number.
     Absent,
@@ -58,6 +59,8 @@ enum Decision {
 struct Known {
     /// When Telnyx was asked to take the number back.
     asked: Option<Timestamp>,
+    /// Whether it answered that it does.
+    answered: bool,
     /// When Telnyx was first seen to show it no more.
     missing: Option<Timestamp>,
 }
@@ -73,7 +76,7 @@ fn decide(
 ) -> Decision {
     use OwnedStatus::{Deleted, PortedOut};
     let there = |found: &&OwnedNumber| !matches!(found.status, Some(Deleted | PortedOut));
-    let proven = known.asked.is_some() || by_id.is_some_and(|found| !there(&found) && found.number == *number);
+    let proven = known.answered || by_id.is_some_and(|found| !there(&found) && found.number == *number);
     let by_id = by_id.filter(there);
     // Bought again meanwhile, it has another id and is another purchase.
     let listed = by_number.filter(there).filter(|found| found.id == number_id);
@@ -120,8 +123,10 @@ async fn look(pass: &mut Pass<'_>, number: &E164, number_id: &str) -> Result<Dec
     let by_id = telnyx.number_by_id(number_id).await?;
     let by_number = telnyx.number(number).await?;
     let purchase = pass.status().purchase;
+    let give_back = purchase.as_ref().and_then(|p| p.give_back.as_ref());
     let known = Known {
-        asked: purchase.as_ref().and_then(|p| p.give_back.as_ref()).map(|g| g.asked_at.0),
+        asked: give_back.map(|g| g.asked_at.0),
+        answered: give_back.is_some_and(|g| g.answered_at.is_some()),
         missing: purchase.as_ref().and_then(|p| p.missing_since.as_ref()).map(|at| at.0),
     };
     let (now, grace) = (pass.ctx.clock.now(), pass.ctx.policy.order_grace());
@@ -133,11 +138,11 @@ async fn look(pass: &mut Pass<'_>, number: &E164, number_id: &str) -> Result<Dec
     Ok(decision)
 }
 
-/// Nobody asked Telnyx to take it back, and Telnyx does not show it: noted, and looked at again.
+/// Telnyx never said that it takes it back, and does not show it: noted, and looked at again.
 async fn missing(pass: &mut Pass<'_>, number: &E164, reason: Reason) -> Result<State, StepError> {
     let now = Time(pass.ctx.clock.now());
     let message =
-        format!("Telnyx does not show {number}, without having been asked to take it back; looked at again by itself");
+        format!("Telnyx does not show {number}, without having said that it takes it back; looked at again by itself");
     let progress = Progress::working(plan(&pass.status()), reason, message);
     pass.intend(&progress, |status| {
         status.purchase.iter_mut().for_each(|p| _ = p.missing_since.get_or_insert_with(|| now.clone()));
@@ -160,19 +165,21 @@ async fn absent(pass: &mut Pass<'_>, number: &E164, number_id: &str, reason: Rea
         };
     }
     let message = format!(
-        "Telnyx shows neither {number} nor anything that tells that this is the account which had it, and was not asked to take it back: if telnyx.apiKeySecretRef holds another account's key, restore the right one and the release goes on by itself; if the number is gone for certain, set clientnumber.dev/abandon to it"
+        "Telnyx shows neither {number} nor anything that tells that this is the account which had it, and did not say that it takes it back: if telnyx.apiKeySecretRef holds another account's key, restore the right one and the release goes on by itself; if the number is gone for certain, set clientnumber.dev/abandon to it"
     );
     let progress = Progress::stalled(plan(&pass.status()), Reason::NumberLost, message);
     Ok(State::Waits(progress, pass.ctx.policy.backoff(5)))
 }
 
 /// Whether the key is of the account that had the number: it shows the order that bought it, or, where none did, any number
-/// of this owner.
+/// or order of this owner.
 async fn of_this_account(pass: &Pass<'_>) -> Result<bool, StepError> {
-    match pass.status().purchase.and_then(|p| p.order_id) {
-        Some(order) => Ok(pass.account.telnyx.order(&order).await?.is_some()),
-        None => Ok(!pass.account.owned_numbers(pass.ctx.policy.name_poll()).await?.is_empty()),
+    let account = &pass.account;
+    if let Some(order) = pass.status().purchase.and_then(|p| p.order_id) {
+        return Ok(account.telnyx.order(&order).await?.is_some());
     }
+    let shows_numbers = !account.owned_numbers(pass.ctx.policy.name_poll()).await?.is_empty();
+    Ok(shows_numbers || !account.telnyx.orders_since(&account.reference_prefix(), None).await?.is_empty())
 }
 
 async fn ask(pass: &mut Pass<'_>, number: &E164, number_id: &str, reason: Reason) -> Result<State, StepError> {
@@ -192,7 +199,7 @@ async fn ask(pass: &mut Pass<'_>, number: &E164, number_id: &str, reason: Reason
     // Lost before this: nothing was deleted. Lost after it: whether the number is gone is read first.
     pass.intend(&progress, |status| {
         status.purchase.iter_mut().for_each(|p| {
-            p.give_back = Some(GiveBackStatus { asked_at: asked_at.clone() });
+            p.give_back = Some(GiveBackStatus { asked_at: asked_at.clone(), answered_at: None });
             p.missing_since = None;
         });
     })
@@ -204,11 +211,20 @@ async fn ask(pass: &mut Pass<'_>, number: &E164, number_id: &str, reason: Reason
     let result = telnyx.release_number(number_id).await;
     pass.account.forget_owned_numbers();
     match result {
-        // Given back is what Telnyx shows no longer, not what it said that it would do.
-        Ok(()) => Ok(match look(pass, number, number_id).await? {
-            Decision::Gone => State::Gone,
-            _ => asked(pass, number, reason),
-        }),
+        // Given back is what Telnyx shows no longer, not what it said that it would do; but what it said tells whose
+        // account it was. Lost before this: that is proven by what else the account shows.
+        Ok(()) => {
+            let now = Time(pass.ctx.clock.now());
+            let answered = |given: &mut GiveBackStatus| given.answered_at = Some(now.clone());
+            pass.intend(&progress, |status| {
+                status.purchase.iter_mut().filter_map(|p| p.give_back.as_mut()).for_each(answered);
+            })
+            .await?;
+            Ok(match look(pass, number, number_id).await? {
+                Decision::Gone => State::Gone,
+                _ => asked(pass, number, reason),
+            })
+        }
         Err(error) if error.was_not_sent() => {
             pass.intend(&progress, |status| status.purchase = before).await?;
             Err(error.into())
@@ -281,16 +297,20 @@ mod tests {
             ("the id is another number's", other(), None, None, NotOurs),
         ] {
             let grace = Duration::from_secs(120);
-            let known = Known { asked, missing: None };
+            let known = Known { asked, answered: asked.is_some(), missing: None };
             let got = decide(&number, "7", by_id.as_ref(), by_number.as_ref(), known, now, grace);
             assert_eq!(got, expected, "{name}");
         }
-        // Never asked to take it back: a second look must come after the grace time, and alone it proves nothing.
+        // Never asked to take it back, or without an answer: a second look must come after the grace time, and alone it
+        // proves nothing.
         for (name, missing, expected) in
             [("first look", None, Missing), ("too soon", ago(119), Missing), ("a second one", ago(120), Absent)]
         {
-            let known = Known { asked: None, missing };
-            assert_eq!(decide(&number, "7", None, None, known, now, Duration::from_secs(120)), expected, "{name}");
+            for asked in [None, ago(1), ago(9999)] {
+                let known = Known { asked, answered: false, missing };
+                let got = decide(&number, "7", None, None, known, now, Duration::from_secs(120));
+                assert_eq!(got, expected, "{name}, asked at {asked:?}");
+            }
         }
     }
 }

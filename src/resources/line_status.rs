@@ -114,7 +114,7 @@ pub struct PurchaseStatus {
     /// Giving the number back at the carrier, once that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub give_back: Option<GiveBackStatus>,
-    /// Since when the carrier shows the number no more, although it was not asked to take it back: believed at a second look.
+    /// Since when the carrier shows the number no more, although it never said that it takes it back: believed at a second look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Time>,
     /// Numbers that were bought for this line, could not be used and were given back. None of them is taken again.
@@ -150,6 +150,9 @@ impl PurchaseStatus {
 pub struct GiveBackStatus {
     /// When the carrier was asked last, saved before the call: from then on the number may be gone.
     pub asked_at: Time,
+    /// When it answered that it takes the number back: from then on the number counts as gone once it is not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<Time>,
 }
 
 /// Prices in USD, decimal strings.

@@ -6,8 +6,11 @@ use anyhow::{Result, ensure};
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::release::{begin_delete, entries, has_pin, ready, retained, says};
-use super::steps::{LONG, begun, delete, gone, patch};
+use super::onboarding::wait_portfolio;
+use super::release::{annotate, begin_delete, entries, has_pin, ready, retained, says};
+use super::steps::{LONG, begun, binary, delete, gone, patch, patch_portfolio};
+use crate::support::world::APP_SECRET;
+use crate::support::{Sandbox, run_dir};
 
 /// The policy is changed to Retain after Telnyx was asked to take the number back: what is gone is not listed as kept, and
 /// what is there after all is kept.
@@ -136,5 +139,72 @@ async fn a_key_of_another_account_ends_no_release() -> Result<()> {
     delete(&world, "rif").await?;
     ensure!(world.sandbox.calls("telnyx.delete_number").await? == asked, "asked to take back what is gone");
     ensure!(!has_pin(&world, &released).await?, "the PIN is left");
+    Ok(())
+}
+
+/// The DELETE was refused, and then the key is another account's: what was asked and never granted proves nothing there,
+/// whether the number is to go or by now to be kept. With the right key the release ends as it should.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_that_was_refused_proves_nothing_in_another_account() -> Result<()> {
+    let mut world = begun("refused-delete").await?;
+    let given = ready(&mut world, "atlas", "Release").await?;
+    let kept = ready(&mut world, "rif", "Release").await?;
+    let no = json!({"errors": [{"code": "10010", "title": "Authorization failed", "detail": "no permission"}]});
+    let refuse = json!({
+        "operation": "telnyx.delete_number", "nth": 1, "count": 10000, "when": "before", "action": "status", "status": 403, "body": no,
+    });
+    let refusal = world.sandbox.fault(refuse).await?;
+    for name in ["atlas", "rif"] {
+        begin_delete(&world, name).await?;
+        let line = says(&world, name, "to give it up").await?;
+        let asked = line.status.and_then(|s| s.purchase?.give_back);
+        ensure!(asked.as_ref().is_some_and(|asked| asked.answered_at.is_none()), "{name}: {asked:?}");
+    }
+    world.controller()?.kill().await?;
+    world.sandbox.delete(&format!("/faults/{refusal}")).await?;
+    let hook = format!("{}/webhook", world.webhook_url);
+    let other = Sandbox::start(binary(), &run_dir("refused-delete-other")?, &hook, APP_SECRET, 0.02, 2).await?;
+    patch_portfolio(&world, json!({"telnyx": {"baseUrl": other.telnyx}})).await?;
+    patch(&world, "rif", json!({"deletionPolicy": "Retain"})).await?;
+    world.controller()?.restart().await?;
+    for (name, number) in [("atlas", &given), ("rif", &kept)] {
+        annotate(&world, name, "clientnumber.dev/retry-requested-at", "now").await?;
+        let line = world.wait_line(name, "False", "NumberLost", LONG).await?;
+        says(&world, name, "restore the right one").await?;
+        ensure!(line.finalizers().iter().any(|f| f == "clientnumber.dev/line"), "{name}: the finalizer is gone");
+        ensure!(has_pin(&world, number).await?, "{name}: the PIN of a number that is paid for is gone");
+    }
+    ensure!(other.calls("telnyx.delete_number").await? == 0, "another account was asked to take a number back");
+
+    patch_portfolio(&world, json!({"telnyx": {"baseUrl": world.sandbox.telnyx}})).await?;
+    wait_portfolio(&world).await?;
+    for name in ["atlas", "rif"] {
+        gone(&world, name).await?;
+    }
+    ensure!(entries(&world, "rent_stop").await? == [given.clone()], "{:?}", entries(&world, "rent_stop").await?);
+    ensure!(retained(&world).await? == [kept.clone()], "{:?}", retained(&world).await?);
+    ensure!(!has_pin(&world, &given).await? && has_pin(&world, &kept).await?, "the wrong PINs are left");
+    Ok(())
+}
+
+/// The answer to the DELETE of the account's last number, which was adopted, is lost with the process: that it is gone is
+/// believed although nothing but old orders tells that this is the account which had it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_number_goes_although_its_answer_was_lost() -> Result<()> {
+    let mut world = begun("last-number").await?;
+    let number = ready(&mut world, "atlas", "Retain").await?;
+    delete(&world, "atlas").await?;
+    world.apply(world.line("heir", "atlas-co", |spec| spec["deletionPolicy"] = json!("Release"))).await?;
+    world.wait_line("heir", "True", "Ready", LONG).await?;
+    let hold = json!({"operation": "telnyx.delete_number", "nth": 1, "when": "after", "action": "hold"});
+    let held = world.sandbox.fault(hold).await?;
+    begin_delete(&world, "heir").await?;
+    world.sandbox.holding(&held, LONG).await?;
+    world.controller()?.kill().await?;
+    world.controller()?.restart().await?;
+    gone(&world, "heir").await?;
+    ensure!(entries(&world, "rent_stop").await? == [number.clone()], "{:?}", entries(&world, "rent_stop").await?);
+    ensure!(world.sandbox.calls("telnyx.delete_number").await? == 1, "asked again for what is gone");
+    ensure!(!has_pin(&world, &number).await? && retained(&world).await?.is_empty(), "PIN or entry are left");
     Ok(())
 }
