@@ -205,32 +205,18 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
         let progress = Progress::working(plan(&pass.status()), Reason::PortfolioSuspended, message);
         return Ok(Release::Waits(progress, policy.backoff(5)));
     }
-    if nothing(&pass.status()) {
-        match lost::find(pass).await? {
+    match bought(pass).await? {
+        Bought::Yes => {}
+        Bought::Waits(release) => return Ok(release),
+        // What is recorded may be older than what was bought.
+        Bought::No(why) => match lost::find(pass).await? {
             lost::Found::Ours => {}
             lost::Found::Waits(release) => return Ok(release),
             lost::Found::Nothing => {
                 settle(pass.ctx, &pass.spec, Left::Nothing).await?;
-                return Ok(Release::Done(Reason::Released, "nothing had been bought".into()));
+                return Ok(Release::Done(Reason::Released, why.into()));
             }
-        }
-    }
-    // A purchase on its way is followed to its end first.
-    let purchase = pass.status().purchase;
-    if let Some(purchase) =
-        purchase.as_ref().filter(|p| !matches!(p.phase, PurchasePhase::Owned | PurchasePhase::Burnt))
-    {
-        match acquire::outcome_for_release(pass, purchase).await? {
-            acquire::ForRelease::NotOurs => {
-                settle(pass.ctx, &pass.spec, Left::Nothing).await?;
-                return Ok(Release::Done(Reason::Released, "no number had been bought".into()));
-            }
-            acquire::ForRelease::Waits => {
-                return Ok(order::awaits(pass));
-            }
-            acquire::ForRelease::Vanished => return Ok(order::vanished(pass, purchase)),
-            acquire::ForRelease::Owned => {}
-        }
+        },
     }
     if let Some(other) = rival::of(pass).await? {
         return left_to(pass, &other).await;
@@ -243,6 +229,30 @@ async fn run(pass: &mut Pass<'_>) -> Result<Release, StepError> {
     let progress = releasing(pass, "the line is out of service");
     route::set_state(pass, RouteState::Disabled, &progress).await?;
     number(pass).await
+}
+
+/// Whether the line has a number by what is recorded.
+enum Bought {
+    Yes,
+    /// And what is said of that.
+    No(&'static str),
+    Waits(Release),
+}
+
+/// A purchase on its way is followed to its end first.
+async fn bought(pass: &mut Pass<'_>) -> Result<Bought, StepError> {
+    let Some(purchase) = pass.status().purchase else {
+        return Ok(if nothing(&pass.status()) { Bought::No("nothing had been bought") } else { Bought::Yes });
+    };
+    if matches!(purchase.phase, PurchasePhase::Owned | PurchasePhase::Burnt) {
+        return Ok(Bought::Yes);
+    }
+    Ok(match acquire::outcome_for_release(pass, &purchase).await? {
+        acquire::ForRelease::NotOurs => Bought::No("no number had been bought"),
+        acquire::ForRelease::Waits => Bought::Waits(order::awaits(pass)),
+        acquire::ForRelease::Vanished => Bought::Waits(order::vanished(pass, &purchase)),
+        acquire::ForRelease::Owned => Bought::Yes,
+    })
 }
 
 /// The number is kept or given back.

@@ -169,6 +169,12 @@ pub async fn disable(ctx: &Context, line: &ClientNumber, number: &str) -> Result
     state::set(ctx, &owner, id.as_ref(), number.as_ref(), RouteState::Disabled).await.map(|_| ())
 }
 
+/// Whether what arrives for the number is led to this line, also in its life before a restore.
+pub async fn leads_to(ctx: &Context, line: &ClientNumber, number: &E164) -> Result<bool, StepError> {
+    let route = ctx.store.routes().by_phone_number(number).await?;
+    Ok(route.is_some_and(|route| state::leads_to(&route, &state::Owner::of(line))))
+}
+
 /// The log of a company that is being erased, or was, takes nothing any more: there is nothing to fence.
 fn still_there<T>(found: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
     match found {

@@ -51,63 +51,20 @@ pub fn company_tag(tags: &[String], ours: &crate::domain::CompanyId) -> CompanyT
 
 /// Looks for a number that needs no purchase.
 pub async fn find(pass: &Pass<'_>) -> Result<Found, StepError> {
-    let account = &pass.account;
-    let reference = pass.spec.reference(&account.owner);
-    let replaced = pass.status().purchase.map(|p| p.replaced).unwrap_or_default();
-    // Given back because Meta will not take it: lists and orders may tell of it for a while.
-    let given_back = |number: &E164| replaced.iter().any(|old| old == number.as_str());
-    let mut ours = account.telnyx.numbers_by_reference(&reference).await?;
-    ours.retain(|owned| !given_back(&owned.number));
-    // An order of ours speaks for its number too: the reference may not be copied to the number.
-    let orders = account.telnyx.orders_by_reference(&reference).await?;
-    let (now, grace) = (pass.ctx.clock.now(), pass.ctx.policy.order_grace());
-    for order in &orders {
-        for number in order.numbers.iter().filter_map(|item| item.number.as_ref()) {
-            let known = ours.iter().any(|owned| owned.number == *number);
-            if known || given_back(number) || !may_deliver(order) {
-                continue;
-            }
-            match account.telnyx.number(number).await? {
-                Some(owned)
-                    if owned.reference.as_deref().is_none_or(|r| r.is_empty() || r == reference.to_string()) =>
-                {
-                    ours.push(owned);
-                }
-                // Another line's by now.
-                Some(_) => {}
-                None if unfinished(order, now, grace) => return Ok(Found::Blocked(on_its_way(pass, order))),
-                None => {}
-            }
-        }
+    let ours = match carried(pass).await? {
+        Ok(ours) => ours,
+        Err(outcome) => return Ok(Found::Blocked(outcome)),
+    };
+    if let Some(found) = ours.iter().find_map(|number| judged(pass, number)) {
+        return Ok(found);
     }
-    for number in ours.iter().filter(|n| !gone(n)) {
-        if pass.ctx.other_line_with(&number.number, &pass.spec.uid).is_some() {
-            // Another object lives on it, whatever its reference says.
-            continue;
-        }
-        let found = match company_tag(&number.tags, &pass.spec.company) {
-            CompanyTag::Missing if !claimed_by_us(pass, number) => mismatch(pass, number, &CompanyTag::Missing),
-            CompanyTag::Other(company) => mismatch(pass, number, &CompanyTag::Other(company)),
-            _ if usable(number) => return Ok(Found::Number(number.clone())),
-            // Ours, paid for, and not usable yet: buying another would be buying twice.
-            _ => not_active(pass, number),
-        };
-        return Ok(Found::Blocked(found));
-    }
-    let retained = account.owned_numbers(Duration::ZERO).await?;
+    let retained = pass.account.owned_numbers(Duration::ZERO).await?;
     // Looked at before what is free: a line that is gone a moment later has left its number by then.
     let lines = pass.ctx.lines.state();
-    let free = retained.iter().find(|number| {
-        usable(number)
-            && !given_back(&number.number)
-            && company_tag(&number.tags, &pass.spec.company) == CompanyTag::Ours
-            && pass.ctx.other_line_with(&number.number, &pass.spec.uid).is_none()
-            && referenced_by_live_line(pass, number).is_none()
-            && !claimed_by_another(pass, number)
-    });
-    if let Some(number) = free {
+    if let Some(number) = retained.iter().find(|number| free(pass, number)) {
         return Ok(Found::Number(number.clone()));
     }
+    let given_back = |number: &E164| given_back(pass, number);
     let kept = |number: &E164| {
         let owned = retained.iter().find(|owned| owned.number == *number);
         owned.is_some_and(|o| usable(o) && company_tag(&o.tags, &pass.spec.company) == CompanyTag::Ours)
@@ -125,6 +82,69 @@ pub async fn find(pass: &Pass<'_>) -> Result<Found, StepError> {
         })
     };
     Ok(next.or_else(by_reference).map_or(Found::Nothing, |leaving| Found::Blocked(awaits(pass, &leaving))))
+}
+
+/// Numbers that carry the line's reference, or that an order of it brought; or the wait for an order that may yet bring one.
+pub async fn carried(pass: &Pass<'_>) -> Result<Result<Vec<OwnedNumber>, Outcome>, StepError> {
+    let account = &pass.account;
+    let reference = pass.spec.reference(&account.owner);
+    let mut ours = account.telnyx.numbers_by_reference(&reference).await?;
+    ours.retain(|owned| !given_back(pass, &owned.number));
+    // An order of ours speaks for its number too: the reference may not be copied to the number.
+    let orders = account.telnyx.orders_by_reference(&reference).await?;
+    let (now, grace) = (pass.ctx.clock.now(), pass.ctx.policy.order_grace());
+    for order in &orders {
+        for number in order.numbers.iter().filter_map(|item| item.number.as_ref()) {
+            let known = ours.iter().any(|owned| owned.number == *number);
+            if known || given_back(pass, number) || !may_deliver(order) {
+                continue;
+            }
+            match account.telnyx.number(number).await? {
+                Some(owned)
+                    if owned.reference.as_deref().is_none_or(|r| r.is_empty() || r == reference.to_string()) =>
+                {
+                    ours.push(owned);
+                }
+                // Another line's by now.
+                Some(_) => {}
+                None if unfinished(order, now, grace) => return Ok(Err(on_its_way(pass, order))),
+                None => {}
+            }
+        }
+    }
+    Ok(Ok(ours))
+}
+
+/// What a number that is carried is to the line; None: gone, or another object lives on it, whatever its reference says.
+pub fn judged(pass: &Pass<'_>, number: &OwnedNumber) -> Option<Found> {
+    if gone(number) || pass.ctx.other_line_with(&number.number, &pass.spec.uid).is_some() {
+        return None;
+    }
+    Some(match company_tag(&number.tags, &pass.spec.company) {
+        CompanyTag::Missing if !claimed_by_us(pass, number) => {
+            Found::Blocked(mismatch(pass, number, &CompanyTag::Missing))
+        }
+        CompanyTag::Other(company) => Found::Blocked(mismatch(pass, number, &CompanyTag::Other(company))),
+        _ if usable(number) => Found::Number(number.clone()),
+        // Ours, paid for, and not usable yet: buying another would be buying twice.
+        _ => Found::Blocked(not_active(pass, number)),
+    })
+}
+
+/// Whether a number of the account is the company's and no line's.
+pub fn free(pass: &Pass<'_>, number: &OwnedNumber) -> bool {
+    usable(number)
+        && !given_back(pass, &number.number)
+        && company_tag(&number.tags, &pass.spec.company) == CompanyTag::Ours
+        && pass.ctx.other_line_with(&number.number, &pass.spec.uid).is_none()
+        && referenced_by_live_line(pass, number).is_none()
+        && !claimed_by_another(pass, number)
+}
+
+/// Given back because Meta will not take it: lists and orders may tell of it for a while.
+fn given_back(pass: &Pass<'_>, number: &E164) -> bool {
+    let purchase = pass.line.status.as_ref().and_then(|status| status.purchase.as_ref());
+    purchase.is_some_and(|purchase| purchase.replaced.iter().any(|old| old == number.as_str()))
 }
 
 /// Deleting it may take hours while a provider is away: what it waits for is told there.

@@ -7,12 +7,14 @@
 mod adopt;
 mod claim;
 mod existing;
+mod lost;
 mod offer;
 mod order;
 mod predecessor;
 mod replace;
 pub mod words;
 
+pub use lost::{Lost, lost};
 pub use replace::message as burnt_message;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -76,37 +78,6 @@ pub async fn outcome_for_release(pass: &mut Pass<'_>, purchase: &PurchaseStatus)
         Decision::Wait { .. } => ForRelease::Waits,
         Decision::Vanished => ForRelease::Vanished,
         Decision::OrderAgain | Decision::Choose => ForRelease::NotOurs,
-    })
-}
-
-/// What a line has whose status was lost.
-pub enum Lost {
-    /// This number.
-    Number(crate::providers::telnyx::OwnedNumber),
-    /// Not known yet, or a person's business.
-    Waits(Outcome),
-    /// Nothing.
-    Nothing,
-}
-
-/// Looks for the number of a line that is being deleted and has lost its status. What is free for the company's next line
-/// is not this line's; `named` are numbers that are known to have been claimed by it. Never orders.
-pub async fn lost(pass: &Pass<'_>, named: &[String]) -> Result<Lost, StepError> {
-    let reference = pass.spec.reference(&pass.account.owner).to_string();
-    Ok(match adopt::find(pass).await? {
-        adopt::Found::Number(number) => match number.reference.as_deref() {
-            Some(its) if its == reference => Lost::Number(number),
-            None | Some("") if named.iter().any(|n| n == number.number.as_str()) => Lost::Number(number),
-            _ => Lost::Nothing,
-        },
-        // Another company's, or what another line leaves.
-        adopt::Found::Blocked(outcome)
-            if matches!(outcome.progress.reason, Reason::CompanyMismatch | Reason::AwaitingRelease) =>
-        {
-            Lost::Nothing
-        }
-        adopt::Found::Blocked(outcome) => Lost::Waits(outcome),
-        adopt::Found::Nothing => Lost::Nothing,
     })
 }
 

@@ -1,10 +1,10 @@
-//! A line that is deleted without the status that it once had: a backup brought the object back bare, and it was suspended,
-//! or its Portfolio not Ready, until it was deleted. Its number is looked for before the object goes, so that the policy is
-//! honoured and its route ends.
+//! A line that is deleted without the status that it once had: a backup brought the object back bare, or with a status that
+//! is older than its number, and it was suspended, or its Portfolio not Ready, until it was deleted. Its number is looked
+//! for before the object goes, so that the policy is honoured and its route ends.
 //!
-//! Looked for only where something speaks of a number: the mirror of the number, or a claim of this very object in the
-//! ledger. Both prove nothing; what counts is what the carrier shows. Must never take what is the company's, but another
-//! line's or free.
+//! Looked for only where something speaks of a number: the mirror of the number, a claim of this very object in the ledger,
+//! or a candidate that was not bought. All of them prove nothing; what counts is what the carrier shows. Must never take
+//! what is the company's, but another line's or free.
 
 use std::time::Duration;
 

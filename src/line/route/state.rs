@@ -88,6 +88,15 @@ pub async fn object_exists(ctx: &Context, route: &Route) -> Result<Option<bool>,
     Ok(Some(live.is_some_and(|live| whose(route, &Owner::of(&live)) != Whose::Anothers)))
 }
 
+/// Whether a route leads to the object. One that a namesake left when it was deleted is disabled: it leads nowhere.
+pub fn leads_to(route: &Route, owner: &Owner) -> bool {
+    match whose(route, owner) {
+        Whose::Ours => true,
+        Whose::OursBefore => route.state != RouteState::Disabled,
+        Whose::Anothers => false,
+    }
+}
+
 /// What becomes of a state. What is out of service drains no more: each write would be followed by another pass.
 fn next(now: RouteState, wanted: RouteState) -> RouteState {
     if now == RouteState::Disabled && wanted == RouteState::Draining { now } else { wanted }
@@ -162,6 +171,9 @@ mod tests {
                 assert_eq!(held(Some(route), &owner), expected, "{uid} {object} {company} {state:?}");
             }
             assert_eq!(held(None, &owner), Held::Nobodys);
+            assert_eq!(leads_to(&route, &owner), want != Whose::Anothers, "{uid} {object} {company}");
+            let left = Route { state: RouteState::Disabled, ..route.clone() };
+            assert_eq!(leads_to(&left, &owner), want == Whose::Ours, "{uid} {object} {company}, disabled");
         }
     }
 

@@ -9,6 +9,7 @@ mod giving_back;
 mod keep;
 mod leaks;
 mod limits;
+mod lost;
 mod onboarding;
 mod outage;
 mod person;

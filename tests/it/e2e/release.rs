@@ -45,7 +45,7 @@ pub(super) async fn route(world: &World, number: &str) -> Result<Document> {
         .with_context(|| format!("{number} has no route"))
 }
 
-async fn route_state(world: &World, number: &str) -> Result<String> {
+pub(super) async fn route_state(world: &World, number: &str) -> Result<String> {
     Ok(route(world, number).await?.get_str("state")?.to_owned())
 }
 
