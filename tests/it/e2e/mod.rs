@@ -3,6 +3,7 @@
 mod acquire;
 mod adoption;
 mod audit;
+mod away;
 mod code;
 mod echoes;
 mod giving_back;
