@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::auth::{self, Recruiter};
 use super::catch_up::Turns;
 use super::keys::Keys;
-use super::limits::{Bucket, retry_after};
+use super::limits::{Bucket, Buckets, retry_after};
 use super::lines::{LineView, Lines, view};
 use super::metrics::Metrics;
-use super::presence::{Local, Seat};
+use super::presence::{self, Full, Local, Person, Seat};
 use super::refusal::Refusal;
 use super::settings::Settings;
 use super::tail::{Databases, Tail, TailContext};
@@ -79,6 +79,7 @@ pub struct Hub {
     revocations: watch::Sender<Option<Arc<Vec<Revocation>>>>,
     draining: watch::Sender<bool>,
     connects: Mutex<Bucket>,
+    recruiters_connects: Mutex<Buckets<Person>>,
 }
 
 impl Hub {
@@ -94,6 +95,7 @@ impl Hub {
     ) -> Self {
         let rate = settings.connects_per_second;
         let connects = Mutex::new(Bucket::new(rate, rate * 2.0, clock.monotonic()));
+        let own = settings.recruiter_connects_per_second;
         Self {
             store,
             clock,
@@ -109,6 +111,7 @@ impl Hub {
             revocations: watch::Sender::new(None),
             draining: watch::Sender::new(false),
             connects,
+            recruiters_connects: Mutex::new(Buckets::new(own, own * 10.0)),
         }
     }
 
@@ -145,9 +148,12 @@ impl Hub {
             device: device.clone(),
         };
         // Before anything is asked for the whole replica: one recruiter must not use up what all share.
-        let Some(room) = self.presence.room(&key, self.settings.devices_per_recruiter) else {
-            return Err(Refusal::TooManyDevices(retry_after(CROWDED, rand::rng().random())));
-        };
+        let limits = (self.settings.devices_per_recruiter, self.settings.connections_per_device);
+        let room = self.presence.room(&key, limits.0, limits.1).map_err(|full| match full {
+            Full::Devices => limit_met("too_many_devices", CROWDED),
+            Full::Connections => limit_met("too_many_connections", self.settings.farewell),
+        })?;
+        self.too_often(&key).map_err(|wait| limit_met("too_many_connects", wait))?;
         // After the token: what spares the store must not let strangers keep recruiters out.
         if let Some(wait) = self.too_fast() {
             return Err(Refusal::RetryLater(retry_after(wait, rand::rng().random())));
@@ -332,11 +338,20 @@ impl Hub {
         Refusal::RetryLater(retry_after(Duration::from_secs(1), rand::rng().random()))
     }
 
+    fn too_often(&self, key: &DeviceKey) -> Result<(), Duration> {
+        let mut connects = self.recruiters_connects.lock().unwrap_or_else(PoisonError::into_inner);
+        connects.take(presence::person(key), self.clock.monotonic())
+    }
+
     fn too_fast(&self) -> Option<Duration> {
         let mut connects = self.connects.lock().unwrap_or_else(PoisonError::into_inner);
         let granted = connects.take(self.clock.monotonic());
         (!granted).then(|| connects.wait())
     }
+}
+
+fn limit_met(which: &'static str, wait: Duration) -> Refusal {
+    Refusal::LimitMet(which, retry_after(wait, rand::rng().random()))
 }
 
 fn is_revoked(list: &[Revocation], token: &Recruiter) -> bool {

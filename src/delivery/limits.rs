@@ -1,9 +1,12 @@
-//! How much one client, and all of them at the door, may ask for.
+//! How much one client, one recruiter, and all of them at the door, may ask for.
 //!
 //! A token bucket for a connection's events (too many: answered with an error; ten times too many: the connection is
-//! cut), and one for new connections of this replica (a storm after an outage: `retry_later` with a spread-out delay).
+//! cut), one for each recruiter's new connections (a broken client: `retry_later`, before it costs others anything), and
+//! one for new connections of this replica (a storm after an outage: `retry_later` with a spread-out delay).
 //! Must never count what the server sends.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 /// A token bucket on the monotonic clock.
@@ -21,11 +24,15 @@ impl Bucket {
         Self { per_second, burst, level: burst, at: now }
     }
 
+    fn level(&self, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.level + passed * self.per_second).min(self.burst)
+    }
+
     /// Takes one token if there is one.
     pub fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.level = self.level(now);
         self.at = now;
-        self.level = (self.level + passed * self.per_second).min(self.burst);
         let granted = self.level >= 1.0;
         if granted {
             self.level -= 1.0;
@@ -36,6 +43,38 @@ impl Bucket {
     /// How long until the next token.
     pub fn wait(&self) -> Duration {
         Duration::from_secs_f64(((1.0 - self.level).max(0.0) / self.per_second).min(3600.0))
+    }
+}
+
+/// A bucket for each of many. Only those are remembered whose bucket is not full, since a full one says nothing: what it
+/// takes is bounded by how many asked within the time in which a bucket fills.
+#[derive(Debug)]
+pub struct Buckets<K> {
+    per_second: f64,
+    burst: f64,
+    known: HashMap<K, Bucket>,
+    /// Full ones are looked for when so many are known.
+    sweep_at: usize,
+}
+
+/// Fewer than this are not worth looking through.
+const SWEEP_AT_LEAST: usize = 64;
+
+impl<K: Hash + Eq> Buckets<K> {
+    /// With nobody known yet.
+    pub fn new(per_second: f64, burst: f64) -> Self {
+        Self { per_second, burst, known: HashMap::new(), sweep_at: SWEEP_AT_LEAST }
+    }
+
+    /// Takes one token of this one's bucket; else how long until the next.
+    pub fn take(&mut self, whose: K, now: Instant) -> Result<(), Duration> {
+        if self.known.len() >= self.sweep_at {
+            self.known.retain(|_, bucket| bucket.level(now) < bucket.burst);
+            // Twice what is left: looking through them costs each newcomer about one look.
+            self.sweep_at = (self.known.len() * 2).max(SWEEP_AT_LEAST);
+        }
+        let bucket = self.known.entry(whose).or_insert_with(|| Bucket::new(self.per_second, self.burst, now));
+        if bucket.take(now) { Ok(()) } else { Err(bucket.wait()) }
     }
 }
 
@@ -105,6 +144,29 @@ mod tests {
         for n in 0..1000u32 {
             assert_eq!(limit.count(start + Duration::from_millis(50) * n), Verdict::Fine);
         }
+    }
+
+    #[test]
+    fn each_has_a_bucket_of_its_own_and_idle_ones_are_forgotten() {
+        let start = Instant::now();
+        let mut buckets = Buckets::new(2.0, 20.0);
+        let granted = (0..200).filter(|_| buckets.take(0, start).is_ok()).count();
+        assert_eq!(granted, 20);
+        assert!(buckets.take(0, start).is_err_and(|wait| wait <= Duration::from_millis(500)));
+        assert!(buckets.take(1, start).is_ok(), "somebody else's");
+        assert!(buckets.take(0, start + Duration::from_millis(500)).is_ok());
+        // One after the other, each ten seconds after the one before: no more are kept than are not worth a look.
+        for n in 2..10_000 {
+            assert!(buckets.take(n, start + Duration::from_secs(10) * n).is_ok());
+        }
+        assert!(buckets.known.len() <= SWEEP_AT_LEAST, "{}", buckets.known.len());
+        // Whoever asks all the time is not forgotten among many others.
+        let end = start + Duration::from_secs(10) * 10_000;
+        let greedy = (0..500).filter(|n| {
+            assert!(buckets.take(20_000 + n, end).is_ok());
+            buckets.take(0, end).is_ok()
+        });
+        assert_eq!(greedy.count(), 20);
     }
 
     #[test]

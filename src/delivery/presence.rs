@@ -1,5 +1,5 @@
 //! Which devices are connected to this replica, so that one which connects again replaces its older connection, and so
-//! that no recruiter has more of them than one may have.
+//! that no recruiter has more of them than one may have, and no device more connections.
 //! Numbers decide, not the order in which news arrives: a connection is replaced by a higher number and by nothing else.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use crate::domain::CompanyId;
 use crate::store::{Claim, DeviceKey};
 
 /// A recruiter of a company.
-type Person = (CompanyId, String);
+pub(super) type Person = (CompanyId, String);
 /// A recruiter's devices by their names.
 type Devices = HashMap<String, Device>;
 
@@ -30,6 +30,15 @@ struct Device {
     newest: Option<(i64, CancellationToken)>,
 }
 
+/// Why there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// The recruiter has as many other devices here as one may have.
+    Devices,
+    /// The device has as many connections here as one may have.
+    Connections,
+}
+
 /// Room for one connection of a device, taken before the store is asked for anything; given up when dropped.
 pub struct Room {
     local: Arc<Local>,
@@ -43,21 +52,25 @@ pub struct Seat {
     replaced: CancellationToken,
 }
 
-fn person(key: &DeviceKey) -> Person {
+pub(super) fn person(key: &DeviceKey) -> Person {
     (key.company.clone(), key.recruiter.clone())
 }
 
 impl Local {
-    /// Room for a connection of this device; None when its recruiter has `most` other devices here. A device that is here
-    /// already always has room, since it takes the place of its older connection.
-    pub fn room(self: &Arc<Self>, key: &DeviceKey, most: usize) -> Option<Room> {
+    /// Room for a connection of this device, unless its recruiter has `devices` other ones here. A device that is here
+    /// already takes the place of its older connection, which goes on for a moment: `connections` at most at once, those
+    /// on their way in among them.
+    pub fn room(self: &Arc<Self>, key: &DeviceKey, devices: usize, connections: usize) -> Result<Room, Full> {
         let mut recruiters = self.lock();
-        let here = recruiters.get(&person(key));
-        if here.is_some_and(|devices| devices.len() >= most && !devices.contains_key(&key.device)) {
-            return None;
+        if let Some(here) = recruiters.get(&person(key)) {
+            match here.get(&key.device) {
+                Some(device) if device.connections >= connections => return Err(Full::Connections),
+                None if here.len() >= devices => return Err(Full::Devices),
+                _ => {}
+            }
         }
         recruiters.entry(person(key)).or_default().entry(key.device.clone()).or_default().connections += 1;
-        Some(Room { local: self.clone(), key: key.clone() })
+        Ok(Room { local: self.clone(), key: key.clone() })
     }
 
     /// A connection was claimed somewhere.
@@ -144,7 +157,8 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    const MOST: usize = 20;
+    const DEVICES: usize = 20;
+    const CONNECTIONS: usize = 3;
 
     fn key(recruiter: &str, device: &str) -> DeviceKey {
         DeviceKey { company: CompanyId::parse("atlas").unwrap(), recruiter: recruiter.into(), device: device.into() }
@@ -155,7 +169,7 @@ mod tests {
     }
 
     fn seat(local: &Arc<Local>, device: &str, number: i64) -> Seat {
-        local.room(&key("fatima", device), MOST).unwrap().seat(number)
+        local.room(&key("fatima", device), DEVICES, CONNECTIONS).ok().unwrap().seat(number)
     }
 
     #[test]
@@ -180,19 +194,35 @@ mod tests {
     #[test]
     fn a_recruiter_has_so_many_devices() {
         let local = Arc::new(Local::default());
-        let room = |recruiter: &str, device: &str| local.room(&key(recruiter, device), 2);
-        let one = room("fatima", "a").unwrap().seat(1);
+        let room = |recruiter: &str, device: &str| local.room(&key(recruiter, device), 2, CONNECTIONS);
+        let one = room("fatima", "a").ok().unwrap().seat(1);
         // On its way in counts too, or many at one moment would all find room.
-        let two = room("fatima", "b").unwrap();
-        assert!(room("fatima", "c").is_none());
-        assert!(room("omar", "c").is_some(), "a colleague has room of his own");
-        let again = room("fatima", "a").unwrap().seat(2);
+        let two = room("fatima", "b").ok().unwrap();
+        assert_eq!(room("fatima", "c").err(), Some(Full::Devices));
+        assert!(room("omar", "c").is_ok(), "a colleague has room of his own");
+        let again = room("fatima", "a").ok().unwrap().seat(2);
         assert!(one.replaced().is_cancelled() && !again.replaced().is_cancelled());
         drop(again);
-        assert!(room("fatima", "c").is_none(), "the replaced connection has not ended yet");
+        assert!(room("fatima", "c").is_err(), "the replaced connection has not ended yet");
         drop(one);
-        let three = room("fatima", "c").unwrap();
+        let three = room("fatima", "c").ok().unwrap();
         drop((two, three));
+        assert!(local.is_empty());
+    }
+
+    #[test]
+    fn a_device_has_so_many_connections() {
+        let local = Arc::new(Local::default());
+        let room = |device: &str| local.room(&key("fatima", device), DEVICES, CONNECTIONS);
+        // The older ones were replaced and have not ended yet, the newest is on its way in.
+        let (one, two) = (seat(&local, "a", 1), seat(&local, "a", 2));
+        let three = room("a").ok().unwrap();
+        assert_eq!(room("a").err(), Some(Full::Connections));
+        assert!(room("b").is_ok(), "another device has its own");
+        drop(one);
+        let four = room("a").ok().unwrap();
+        assert!(room("a").is_err());
+        drop((two, three, four));
         assert!(local.is_empty());
     }
 }

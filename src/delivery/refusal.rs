@@ -18,8 +18,9 @@ pub enum Refusal {
     Revoked,
     /// The server is busy, draining or without its store: come back after so many seconds, plus jitter.
     RetryLater(u32),
-    /// This recruiter has as many devices here as one may have: come back after so many seconds, when one has left.
-    TooManyDevices(u32),
+    /// A limit of this one recruiter was met: come back after so many seconds. The word says which limit and is for
+    /// metrics only.
+    LimitMet(&'static str, u32),
     /// The cursor belongs to another log or lies ahead of it.
     CursorReset,
 }
@@ -31,16 +32,16 @@ impl Refusal {
             Self::Unauthorized(_) => "unauthorized",
             Self::TokenExpired => "token_expired",
             Self::Revoked => "revoked",
-            Self::RetryLater(_) | Self::TooManyDevices(_) => "retry_later",
+            Self::RetryLater(_) | Self::LimitMet(..) => "retry_later",
             Self::CursorReset => "cursor_reset",
         }
     }
 
-    /// The metric label: the failed check of an unauthorized token, the limit that was met, else the code.
+    /// The metric label: the failed check of an unauthorized token, the recruiter's limit that was met, else the code.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Unauthorized(check) => check,
-            Self::TooManyDevices(_) => "too_many_devices",
+            Self::LimitMet(limit, _) => limit,
             other => other.code(),
         }
     }
@@ -49,7 +50,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RetryLater(seconds) | Self::TooManyDevices(seconds) => write!(f, "{} {seconds}", self.code()),
+            Self::RetryLater(seconds) | Self::LimitMet(_, seconds) => write!(f, "{} {seconds}", self.code()),
             other => f.write_str(other.code()),
         }
     }
@@ -92,7 +93,7 @@ mod tests {
             (Refusal::Revoked, r#"44{"message":"revoked","data":{"code":"revoked"}}"#),
             (Refusal::RetryLater(7), r#"44{"message":"retry_later","data":{"code":"retry_later","retry_after_s":7}}"#),
             (
-                Refusal::TooManyDevices(30),
+                Refusal::LimitMet("too_many_devices", 30),
                 r#"44{"message":"retry_later","data":{"code":"retry_later","retry_after_s":30}}"#,
             ),
             (Refusal::CursorReset, r#"44{"message":"cursor_reset","data":{"code":"cursor_reset"}}"#),

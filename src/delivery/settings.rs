@@ -32,10 +32,15 @@ pub struct Settings {
     pub events_per_second: f64,
     /// New connections per second of this replica; twice that in a burst.
     pub connects_per_second: f64,
+    /// New connections per second of one recruiter, whatever device; ten times that in a burst, since all devices come
+    /// back at once after a deployment.
+    pub recruiter_connects_per_second: f64,
     /// Connections of this replica, admitted or not.
     pub max_connections: usize,
     /// Devices of one recruiter on this replica: one person's broken client must not fill the server.
     pub devices_per_recruiter: usize,
+    /// Connections of one device on this replica, those that were replaced and have not ended yet among them.
+    pub connections_per_device: usize,
     /// A connection that has not handed in its token after this time is cut.
     pub connect_timeout: Duration,
     /// The store's part of a handshake may take so long, then `retry_later`.
@@ -58,8 +63,10 @@ impl Settings {
             control_poll: Duration::from_secs(2),
             events_per_second: 20.0,
             connects_per_second: 200.0,
+            recruiter_connects_per_second: 2.0,
             max_connections: 20_000,
             devices_per_recruiter: 20,
+            connections_per_device: 3,
             connect_timeout: Duration::from_secs(10),
             handshake_store_limit: Duration::from_secs(5),
             farewell: Duration::from_secs(2),
