@@ -140,6 +140,8 @@ export class Recruiter {
   private reauthTimer?: ReturnType<typeof setTimeout>;
   /** Pages are stored one after the other, in the order in which they came. */
   private storing: Promise<void> = Promise.resolve();
+  /** The server answers one `history` at a time. */
+  private leafing: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: RecruiterOptions) {
     this.socket = io(options.url, {
@@ -187,8 +189,9 @@ export class Recruiter {
 
   /** Older items, ascending; `before` is the seq of the oldest one that you have. */
   async history(query: { contact_id?: string; before?: number; limit?: number }) {
-    const answer = await this.ask("history", query);
-    return answer as { items: Item[]; more: boolean } | Refusal;
+    const answer = this.leafing.then(() => this.ask("history", query));
+    this.leafing = answer.catch(() => {});
+    return (await answer) as { items: Item[]; more: boolean } | Refusal;
   }
 
   private async handshake(give: (auth: object) => void): Promise<void> {

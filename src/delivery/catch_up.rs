@@ -5,7 +5,8 @@
 //! are read in blocks that begin at multiples of a block's length, so that those who stopped at different places share
 //! them too.
 //! Must never take what live reads and appends need: they share the store with this, so the reads of one company wait for
-//! each other first, and then for those of all companies.
+//! each other first, and then for those of all companies. Those who come back must not wait for those who leaf through
+//! what is old, as often as they like: `history` has turns of its own.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -30,6 +31,10 @@ const KEPT_BYTES: usize = RING_BYTES;
 /// A block is kept so long: those who come back together are let in one after the other.
 const KEEP: Duration = Duration::from_secs(15);
 
+/// Reads of `history` of the whole replica at once, and of one company.
+const HISTORIES: usize = 8;
+const COMPANY_HISTORIES: usize = 2;
+
 /// Stops of the whole replica that are written at once, and of one company. Apart from reads, or live devices, whose stops
 /// all move at once, would keep out those who come back.
 const STOPS: usize = 16;
@@ -39,12 +44,14 @@ const COMPANY_STOPS: usize = 4;
 #[derive(Clone)]
 pub struct Turns {
     reads: Arc<Semaphore>,
+    histories: Arc<Semaphore>,
     stops: Arc<Semaphore>,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { reads: Arc::new(Semaphore::new(READS)), stops: Arc::new(Semaphore::new(STOPS)) }
+        let of = |turns| Arc::new(Semaphore::new(turns));
+        Self { reads: of(READS), histories: of(HISTORIES), stops: of(STOPS) }
     }
 }
 
@@ -75,6 +82,7 @@ impl Kept {
 pub struct CatchUp {
     all: Turns,
     own: Semaphore,
+    own_histories: Semaphore,
     own_stops: Semaphore,
     kept: Mutex<VecDeque<Kept>>,
     /// The read of the newest seq that is going on.
@@ -87,6 +95,7 @@ impl CatchUp {
         Self {
             all,
             own: Semaphore::new(COMPANY_READS),
+            own_histories: Semaphore::new(COMPANY_HISTORIES),
             own_stops: Semaphore::new(COMPANY_STOPS),
             kept: Mutex::default(),
             head: Mutex::default(),
@@ -98,6 +107,12 @@ impl CatchUp {
         // The semaphores are never closed. The own turn first: a company's queue must not stand in that of all.
         let own = self.own.acquire().await.ok();
         Turn { _all: self.all.reads.acquire().await.ok(), _own: own }
+    }
+
+    /// Waits until this company may read once more for a `history`.
+    pub async fn history_turn(&self) -> Turn<'_> {
+        let own = self.own_histories.acquire().await.ok();
+        Turn { _all: self.all.histories.acquire().await.ok(), _own: own }
     }
 
     /// Waits until this company may write one stop more.
@@ -312,6 +327,12 @@ mod tests {
             held.push(company.turn().await);
         }
         assert!(futures::poll!(std::pin::pin!(other.turn())).is_pending(), "all turns are taken");
+        // Whoever asks for what is old has turns of its own, and they have an end too.
+        let mut leafing = Vec::new();
+        for _ in 0..COMPANY_HISTORIES {
+            leafing.push(busy.history_turn().await);
+        }
+        assert!(futures::poll!(std::pin::pin!(busy.history_turn())).is_pending());
         held.pop();
         assert!(futures::poll!(std::pin::pin!(other.turn())).is_ready());
     }

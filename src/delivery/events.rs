@@ -45,6 +45,8 @@ struct History<'a> {
 struct No(&'static str, &'static str);
 
 const RATE_LIMITED: No = No("rate_limited", "too many events: wait a second");
+const ONE_AT_A_TIME: No = No("rate_limited", "one history at a time: wait for the answer to the one before");
+const UNAVAILABLE: No = No("unavailable", "the history can't be read at the moment: try again");
 const MALFORMED: No = No("malformed", "the payload does not have the documented form");
 
 /// Puts the handlers on a socket, before it is connected, so that no event can arrive too early.
@@ -54,6 +56,8 @@ pub fn register(socket: &SocketRef, session: &Arc<Session>) {
         if shared.count_event() != Verdict::Fine {
             return refuse(ack, &RATE_LIMITED);
         }
+        // An answer may have a megabyte: nobody has several of them read, waiting or on their way.
+        let Some(_one) = shared.history_turn() else { return refuse(ack, &ONE_AT_A_TIME) };
         match history(&shared, request.ok()).await {
             Ok((items, more)) => drop(ack.send(&History { items: Items(&items), more })),
             Err(no) => refuse(ack, &no),
@@ -96,9 +100,14 @@ async fn history(session: &Session, request: Option<HistoryRequest>) -> Result<(
     }
     // A company without a record has no history yet.
     let Some(db) = session.tail.database() else { return Ok((Vec::new(), false)) };
-    let turn = session.tail.turn().await;
+    let turn = tokio::select! {
+        biased;
+        // Nobody is there to be answered: what waits on would keep the device's place and the company's reader.
+        () = session.closed.cancelled() => return Err(UNAVAILABLE),
+        turn = session.tail.history_turn() => turn,
+    };
     let read = db.log().read_before(request.before, contact, limit, PAGE_BYTES).await;
-    let page = read.map_err(|_| No("unavailable", "the history can't be read at the moment: try again"))?;
+    let page = read.map_err(|_| UNAVAILABLE)?;
     drop(turn);
     let rendered: Vec<_> = page.entries.iter().filter_map(item::render).map(Arc::new).collect();
     let (items, cut) = newest_that_fit(rendered);

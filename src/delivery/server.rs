@@ -24,6 +24,10 @@ use crate::store::{Seq, Store};
 /// The largest message and frame that a client may send.
 const MAX_CLIENT_MESSAGE: usize = 64 * 1024;
 
+/// Packets that wait for a client that reads slowly or not at all: a page and its repeats, an answer, and the small ones
+/// of the protocol. What is more is not sent; pages and lines are said again. A packet may have a megabyte.
+const MAX_WAITING: usize = 16;
+
 /// The running delivery of a replica.
 pub struct Delivery {
     hub: Arc<Hub>,
@@ -125,6 +129,7 @@ fn door(hub: &Arc<Hub>) -> Door {
         .ws_max_message_size(MAX_CLIENT_MESSAGE)
         .ws_max_frame_size(MAX_CLIENT_MESSAGE)
         .max_payload(MAX_CLIENT_MESSAGE as u64)
+        .max_buffer_size(MAX_WAITING)
         .connect_timeout(settings.connect_timeout)
         .ack_timeout(settings.ack_timeout)
         .with_parser(parser)

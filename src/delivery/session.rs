@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use socketioxide::extract::SocketRef;
 use socketioxide::{AckError, SendError, SocketError};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +78,8 @@ pub struct Session {
     head: Seq,
     seat: Seat,
     events: Mutex<EventLimit>,
+    /// One `history` at a time.
+    history: Semaphore,
     /// It was cut for too many events.
     flooded: AtomicBool,
 }
@@ -113,6 +115,7 @@ impl Session {
             head,
             seat,
             events: Mutex::new(events),
+            history: Semaphore::new(1),
             flooded: AtomicBool::new(false),
             hub,
         }
@@ -127,6 +130,11 @@ impl Session {
             self.cut.cancel();
         }
         verdict
+    }
+
+    /// Held while a `history` is read and answered; None when one is already.
+    pub(super) fn history_turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.history.try_acquire().ok()
     }
 
     /// Runs the connection to its end.

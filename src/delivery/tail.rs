@@ -121,6 +121,11 @@ impl Tail {
         self.shared.catch_up.turn().await
     }
 
+    /// Waits until one who asks for older items may use the store.
+    pub async fn history_turn(&self) -> Turn<'_> {
+        self.shared.catch_up.history_turn().await
+    }
+
     /// Waits until one more stop of a device may be written.
     pub async fn stop_turn(&self) -> Turn<'_> {
         self.shared.catch_up.stop_turn().await

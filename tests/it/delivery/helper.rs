@@ -4,8 +4,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::bed::Bed;
-use crate::support::client::Client;
-use crate::support::run_dir;
+use crate::support::client::{Client, SOON};
+use crate::support::{run_dir, wait};
 
 #[tokio::test]
 async fn what_the_page_throws_ends_nothing() -> Result<()> {
@@ -52,4 +52,24 @@ async fn a_store_that_can_not_be_cleared_is_cleared_later() -> Result<()> {
     page.tell(json!({"cmd": "broken", "what": []})).await?;
     page.after(0, "clearing", |v| v["event"] == "cleared").await?;
     page.has(1).await
+}
+
+/// A page opens several conversations at once; the server answers one question at a time.
+#[tokio::test]
+async fn questions_of_one_moment_are_all_answered() -> Result<()> {
+    let bed = Bed::start(&run_dir("delivery-questions")?).await?;
+    let atlas = bed.company("atlas", 101).await?;
+    let newest = atlas.hears("an old message").await?;
+    let replica = bed.replica(|_| {}).await?;
+    let mut page = Client::helper(atlas.auth("fatima", json!({"url": replica.url}))?).await?;
+    page.after(0, "being live", |v| v["state"] == "live").await?;
+    for _ in 0..5 {
+        page.tell(json!({"cmd": "history", "query": {"limit": 1}})).await?;
+    }
+    let answers = || page.said().into_iter().filter(|v| v["event"] == "history").collect::<Vec<_>>();
+    wait::until(SOON, "all answers", async || wait::seen(answers().len() == 5, format!("{:?}", answers()))).await?;
+    for said in answers() {
+        assert_eq!(said["answer"]["items"][0]["seq"], newest, "{said}");
+    }
+    Ok(())
 }

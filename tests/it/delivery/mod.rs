@@ -6,6 +6,7 @@ mod chaos;
 mod counts;
 mod events;
 mod goodbyes;
+mod greedy;
 mod handshakes;
 mod helper;
 mod hostile;
