@@ -1,7 +1,7 @@
 //! Who is calling: a JWT becomes a [`Recruiter`], or a typed refusal.
 //!
 //! The company comes from the token and from nowhere else. The algorithm is fixed by the key, never by the token's
-//! header; `exp` has no leeway and lies at most an hour ahead; `iat` and `sub` are required.
+//! header; `exp` has no leeway and lies at most an hour ahead, and at most as far after `iat`; `iat` and `sub` are required.
 //! Must never tell a client which check failed (the label is for metrics), and never print a token.
 
 use jiff::Timestamp;
@@ -17,6 +17,8 @@ use crate::domain::CompanyId;
 pub const MAX_TOKEN: usize = 8 * 1024;
 /// `exp` lies at most so many seconds ahead.
 pub const MAX_LIFETIME_S: i64 = 3600;
+/// So many seconds more between `iat` and `exp` are forgiven: some signers set `iat` back for clocks that differ.
+const LIFETIME_LEEWAY_S: i64 = 60;
 /// An `iat` in the future by more than this is another clock's, or made up.
 const MAX_IAT_AHEAD_S: i64 = 60;
 const MAX_NAME: usize = 128;
@@ -147,7 +149,8 @@ fn judge(claims: Claims, policy: &TokenPolicy, now: Timestamp) -> Result<Recruit
         some if seconds(some.clone()).is_some_and(|nbf| nbf <= now) => {}
         _ => return Err(bad("nbf")),
     }
-    if exp > now + MAX_LIFETIME_S {
+    // A long life is refused also near its end: by then what revoked the token would be forgotten.
+    if exp > now + MAX_LIFETIME_S || exp - iat > MAX_LIFETIME_S + LIFETIME_LEEWAY_S {
         return Err(bad("lifetime"));
     }
     if exp <= now {

@@ -59,6 +59,7 @@ fn good_tokens() {
         json!({"exp": NOW + 1}),
         json!({"nbf": NOW}),
         json!({"iat": NOW + 30}),
+        json!({"iat": NOW - 3600, "exp": NOW + 60}),
         json!({"exp": (NOW + 900) as f64 + 0.5}),
     ] {
         assert!(verify(&with(fine.clone()), &keys(), &policy(), now()).is_ok(), "{fine}");
@@ -114,6 +115,8 @@ fn bad_tokens() {
         ("exp beyond time", with(json!({"exp": 1e300})), unauthorized("exp")),
         ("exp two hours ahead", with(json!({"exp": NOW + 7200})), unauthorized("lifetime")),
         ("exp an hour and a second ahead", with(json!({"exp": NOW + 3601})), unauthorized("lifetime")),
+        ("a day long, near its end", with(json!({"iat": NOW - 86_000, "exp": NOW + 400})), unauthorized("lifetime")),
+        ("a little longer than an hour", with(json!({"iat": NOW - 3600, "exp": NOW + 61})), unauthorized("lifetime")),
         ("expired", with(json!({"exp": NOW - 1, "iat": NOW - 900})), Refusal::TokenExpired),
         ("expires now", with(json!({"exp": NOW})), Refusal::TokenExpired),
         ("expired within the usual leeway", with(json!({"exp": NOW - 3})), Refusal::TokenExpired),
