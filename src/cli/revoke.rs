@@ -1,5 +1,6 @@
 //! `clientnumber revoke`: cuts a company's, a recruiter's or one token's connections on every replica, and refuses the
-//! tokens until they have expired. Tokens that are issued afterwards are good again.
+//! tokens until they have expired. Tokens that are issued afterwards are good again. "Afterwards" is by the database
+//! server's clock: this machine's may be anything.
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -35,12 +36,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
     block_on(async move {
         let options = StoreOptions { app_name: "clientnumber revoke".into(), ..StoreOptions::default() };
         let store = Store::connect(&uri, options).await?;
-        store.revocations().insert(&revocation).await.context("nothing was revoked")?;
-        println!(
-            "revoked: tokens issued up to {} are refused, their connections end within a second (5 s where there is no \
-             change stream); tokens issued later are good",
-            revocation.at
-        );
+        let revocations = store.revocations();
+        let now = revocations.now().await.context("nothing was revoked")?;
+        let revocation = revocation.from_moment(now);
+        revocations.insert(&revocation).await.context("nothing was revoked")?;
+        let connections = "connections end within a second (5 s where there is no change stream)";
+        match &revocation.jti {
+            Some(_) => println!("revoked: the token is refused, its {connections}"),
+            None => println!(
+                "revoked: tokens issued up to {now} are refused, their {connections}; tokens issued later are good"
+            ),
+        }
         Ok(())
     })
 }

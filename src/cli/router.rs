@@ -175,7 +175,7 @@ async fn serve(parts: Parts) -> anyhow::Result<()> {
         Some(store) => {
             let keys = Keys::load(keys).await?;
             let metrics = delivery::Metrics::register(&mut registry);
-            let started = Delivery::start(store, keys, Arc::new(routes), sockets, metrics, clock);
+            let started = Delivery::start(store, keys, Arc::new(routes), sockets, metrics, clock, &readiness);
             delivery.get_or_init(|| started).door().router()
         }
         // Nothing to deliver: nobody is let in.

@@ -123,6 +123,10 @@ impl Hub {
         if unknown {
             keys = self.keys.current();
         }
+        if keys.is_empty() {
+            // Nobody can say whether it is good. A client that is told `unauthorized` gives up.
+            return Err(self.retry_later());
+        }
         let recruiter = auth::verify(token, &keys, &self.settings.tokens, self.clock.now())?;
         let revoked = self.revocations.borrow().as_ref().map(|list| is_revoked(list, &recruiter));
         match revoked {
@@ -308,18 +312,27 @@ impl Hub {
         });
     }
 
-    /// Resolves once the token is revoked. `token` may be exchanged meanwhile.
-    pub async fn revoked(&self, token: &watch::Receiver<Recruiter>) {
+    /// Resolves once the token is revoked. `token` may be exchanged meanwhile, and the new one have been revoked between
+    /// its check and the exchange: each change of either is looked at.
+    pub async fn revoked(&self, mut token: watch::Receiver<Recruiter>) {
         let mut revocations = self.revocations.subscribe();
         loop {
             let list = revocations.borrow_and_update().clone();
-            if list.is_some_and(|list| is_revoked(&list, &token.borrow())) {
+            if list.is_some_and(|list| is_revoked(&list, &token.borrow_and_update())) {
                 return;
             }
-            if revocations.changed().await.is_err() {
-                std::future::pending::<()>().await;
+            // An error is a hub or a session that is gone, and nothing changes any more.
+            tokio::select! {
+                Ok(()) = revocations.changed() => {}
+                Ok(()) = token.changed() => {}
+                else => std::future::pending().await,
             }
         }
+    }
+
+    /// The keys for tokens.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Starts draining: nobody is let in any more, and everybody is told to go.
@@ -357,3 +370,7 @@ fn limit_met(which: &'static str, wait: Duration) -> Refusal {
 fn is_revoked(list: &[Revocation], token: &Recruiter) -> bool {
     list.iter().any(|r| r.cuts(&token.company, &token.recruiter, token.jti.as_deref(), token.iat))
 }
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

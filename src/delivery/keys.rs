@@ -63,7 +63,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Loads a secret or a file at once; a URL may be away at the start, tokens are refused until it answers.
+    /// Loads a secret or a file at once; a URL may be away at the start, until it answers clients are told to come later.
     pub async fn load(source: KeySource) -> Result<Self, KeyError> {
         let http = match &source {
             KeySource::JwksUrl(_) => Some(client()?),
@@ -74,7 +74,7 @@ impl Keys {
         match (first, &keys.source) {
             (Ok(set), _) => keys.set(set),
             (Err(error @ KeyError::Fetch(_)), KeySource::JwksUrl(_)) => {
-                tracing::warn!(%error, "no keys for tokens yet, connections are refused until the key set is there");
+                tracing::warn!(%error, "no keys for tokens yet: clients are told `retry_later` until the key set is there");
             }
             (Err(error), _) => return Err(error),
         }
@@ -93,11 +93,12 @@ impl Keys {
             return;
         }
         // Whoever needs a new key waits for it; others go on with the old set while somebody else fetches.
+        let old = if self.current().is_empty() { REFETCH_GAP } else { MAX_AGE };
         let (wanted, mut fetched) = if unknown_key {
             (REFETCH_GAP, self.fetched.lock().await)
         } else {
             let Ok(fetched) = self.fetched.try_lock() else { return };
-            (MAX_AGE, fetched)
+            (old, fetched)
         };
         if fetched.is_some_and(|at| at.elapsed() < wanted) {
             return;

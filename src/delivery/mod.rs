@@ -19,6 +19,7 @@ mod metrics;
 mod page;
 mod presence;
 mod refusal;
+mod restart;
 mod server;
 mod session;
 mod settings;

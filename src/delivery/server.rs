@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::{ParserConfig, SocketIo, TransportType};
@@ -17,9 +19,10 @@ use super::metrics::Metrics;
 use super::refusal::Refusal;
 use super::session::Session;
 use super::settings::Settings;
-use super::{events, wake};
+use super::{events, restart, wake};
 use crate::domain::{CompanyId, SharedClock};
 use crate::store::{Seq, Store};
+use crate::telemetry::Readiness;
 
 /// The largest message and frame that a client may send.
 const MAX_CLIENT_MESSAGE: usize = 64 * 1024;
@@ -35,12 +38,16 @@ pub struct Delivery {
     _stop: DropGuard,
 }
 
+/// Starts what reads for the whole replica.
+type Reader = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Handed from the middleware to the handler.
 #[derive(Clone)]
 struct Seated(Arc<Session>);
 
 impl Delivery {
-    /// Starts the background readers. They end when the value is dropped.
+    /// Starts the background readers. They end when the value is dropped. Ready once keys and revocations were read: before
+    /// that nobody can be let in.
     pub fn start(
         store: Store,
         keys: Keys,
@@ -48,25 +55,21 @@ impl Delivery {
         settings: Settings,
         metrics: Metrics,
         clock: SharedClock,
+        readiness: &Readiness,
     ) -> Self {
         let (alive, news) = watch::channel(false);
         let hub = Arc::new(Hub::new(store, keys, lines, settings, metrics, clock, news));
         let stop = CancellationToken::new();
-        let (background, ended) = (hub.clone(), stop.clone());
-        for reader in [Reader::Logs, Reader::Revocations, Reader::Sessions] {
-            let (hub, alive) = (background.clone(), alive.clone());
-            let read = move || {
-                let (hub, alive) = (hub.clone(), alive.clone());
-                async move {
-                    match reader {
-                        Reader::Logs => wake::logs(hub, alive).await,
-                        Reader::Revocations => wake::revocations(hub).await,
-                        Reader::Sessions => wake::sessions(hub).await,
-                    }
-                }
-            };
-            tokio::spawn(always(reader, read, ended.clone()));
-        }
+        let (keys, revocations) = (readiness.part("keys"), readiness.part("revocations"));
+        let background = |name, read: Reader| tokio::spawn(restart::after_panics(name, None, read, stop.clone()));
+        let of = hub.clone();
+        background("logs", Box::new(move || wake::logs(of.clone(), alive.clone()).boxed()));
+        let of = hub.clone();
+        background("keys", Box::new(move || wake::keys(of.clone(), keys.clone()).boxed()));
+        let of = hub.clone();
+        background("revocations", Box::new(move || wake::revocations(of.clone(), revocations.clone()).boxed()));
+        let of = hub.clone();
+        background("sessions", Box::new(move || wake::sessions(of.clone()).boxed()));
         let door = door(&hub);
         Self { hub, door, _stop: stop.drop_guard() }
     }
@@ -92,31 +95,6 @@ impl Delivery {
         if tokio::time::timeout(limit, gone).await.is_err() {
             tracing::warn!(connections = self.door.connections(), "some clients did not leave in time and are cut");
         }
-    }
-}
-
-/// What reads for the whole replica.
-#[derive(Debug, Clone, Copy)]
-enum Reader {
-    Logs,
-    Revocations,
-    Sessions,
-}
-
-/// Runs a reader until `ended`. One that panics is started again and said: without it revoked tokens would live on, and
-/// nobody would know.
-async fn always<F>(reader: Reader, read: impl Fn() -> F, ended: CancellationToken)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    loop {
-        let mut task = tokio::spawn(read());
-        tokio::select! {
-            biased;
-            () = ended.cancelled() => return task.abort(),
-            _ = &mut task => tracing::error!(?reader, "a reader of the delivery ended by itself, it is started again"),
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -154,27 +132,4 @@ fn door(hub: &Arc<Hub>) -> Door {
     };
     io.ns("/", connected.with(middleware));
     Door::new(sockets, settings.origins.clone(), settings.max_connections)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_reader_that_panics_is_started_again() {
-        let (starts, ended) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
-        let (count, stop) = (starts.clone(), ended.clone());
-        let read = move || {
-            let start = count.fetch_add(1, Ordering::Relaxed);
-            let stop = stop.clone();
-            async move {
-                assert!(start == 2, "planted");
-                stop.cancel();
-            }
-        };
-        always(Reader::Revocations, read, ended).await;
-        assert_eq!(starts.load(Ordering::Relaxed), 3);
-    }
 }

@@ -139,6 +139,8 @@ impl Session {
 
     /// Runs the connection to its end.
     pub async fn run(self: Arc<Self>, socket: SocketRef) {
+        // Also after a panic: a client that is connected and hears nothing would not come back.
+        let _cut = self.cut.clone().drop_guard();
         let connected = Share::of(&self.hub.metrics.sockets, 1);
         let company = self.token.borrow().company.clone();
         tracing::debug!(%company, socket = %socket.id, start = self.start.seq, head = self.head, "a recruiter came");
@@ -202,10 +204,9 @@ impl Session {
 
     /// Resolves when the server has a reason to end the connection.
     async fn must_go(&self) -> Goodbye {
-        let token = self.token.subscribe();
         let mut status = self.tail.status();
         tokio::select! {
-            () = self.hub.revoked(&token) => Goodbye::Revoked,
+            () = self.hub.revoked(self.token.subscribe()) => Goodbye::Revoked,
             Ok(_) = status.wait_for(|status| matches!(status, Status::Erased)) => Goodbye::Revoked,
             () = self.expired() => Goodbye::TokenExpired,
             () = self.seat.replaced().cancelled() => Goodbye::Replaced,

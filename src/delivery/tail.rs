@@ -15,6 +15,7 @@ use super::catch_up::{CatchUp, Turn, Turns};
 use super::item;
 use super::metrics::Metrics;
 use super::page::{Next, PAGE_BYTES, Page, Ring};
+use super::restart;
 use super::settings::Settings;
 use crate::domain::{CompanyId, SharedClock};
 use crate::store::{CompanyDb, CompanyState, Kind, LogEntry, Seq, Store, StoreError};
@@ -87,10 +88,8 @@ impl Tail {
         let stop = CancellationToken::new();
         let (task_shared, task_stop) = (shared.clone(), stop.clone());
         tokio::spawn(async move {
-            tokio::select! {
-                () = task_stop.cancelled() => {}
-                () = read(&task_shared, context) => {}
-            }
+            let again = || read(task_shared.clone(), context.clone());
+            restart::after_panics("tail", Some(&task_shared.company), again, task_stop).await;
         });
         Self { shared, _stop: stop.drop_guard() }
     }
@@ -162,7 +161,9 @@ impl Tail {
     }
 }
 
-async fn read(shared: &Shared, context: TailContext) {
+/// Begins at the log's head, also when it is started again: sockets that stand before it are behind the ring then.
+async fn read(shared: Arc<Shared>, context: TailContext) {
+    let shared = &*shared;
     let Some(db) = open(shared, &context).await else { return };
     let mut failing = Backoff::default();
     let (head, mut closing) = loop {

@@ -1,15 +1,19 @@
-//! News for the whole replica: which log grew, which tokens were revoked, which devices connected elsewhere.
+//! News for the whole replica: which log grew, which keys sign tokens, which of them were revoked, which devices connected
+//! elsewhere.
 //!
 //! ONE change stream over all logs, projected to namespace and `_id`; when it breaks, or where there is none, the tails
 //! are told so and poll. Revocations and sessions have a change stream each beside a poll, so that either alone is
 //! enough. Must never carry content: what was written is read from the log by its company's tail.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::hub::Hub;
+use crate::store::revocations::Active;
+use crate::telemetry::Part;
 
 /// Pauses between tries to open a change stream.
 const REOPEN: Duration = Duration::from_secs(2);
@@ -49,15 +53,29 @@ pub(super) async fn logs(hub: Arc<Hub>, alive: watch::Sender<bool>) {
     }
 }
 
+/// Fetches the key set until there is one, and then as it grows old, so that no handshake waits for it.
+pub(super) async fn keys(hub: Arc<Hub>, part: Part) {
+    loop {
+        hub.keys().refresh(false).await;
+        if hub.keys().current().is_empty() {
+            part.not_ready("the key set for recruiters' tokens could not be read yet: see the log");
+        } else {
+            part.ready();
+        }
+        tokio::time::sleep(hub.settings.control_poll).await;
+    }
+}
+
 /// Keeps the list of revocations fresh: by change stream for speed and by poll for certainty.
-pub(super) async fn revocations(hub: Arc<Hub>) {
+pub(super) async fn revocations(hub: Arc<Hub>, part: Part) {
+    let loads = Loads { part, failing: AtomicBool::new(false), unreadable: AtomicUsize::new(0) };
     let follow = async {
         loop {
             if let Ok(mut stream) = hub.store.revocations().watch().await {
-                load_revocations(&hub).await;
+                loads.load(&hub).await;
                 loop {
                     match stream.next().await {
-                        Ok(Some(_)) => load_revocations(&hub).await,
+                        Ok(Some(_)) => loads.load(&hub).await,
                         Ok(None) => {}
                         Err(_) => break,
                     }
@@ -68,17 +86,40 @@ pub(super) async fn revocations(hub: Arc<Hub>) {
     };
     let poll = async {
         loop {
-            load_revocations(&hub).await;
+            loads.load(&hub).await;
             tokio::time::sleep(hub.settings.control_poll).await;
         }
     };
     tokio::join!(follow, poll);
 }
 
-async fn load_revocations(hub: &Hub) {
-    match hub.store.revocations().active(hub.clock.now()).await {
-        Ok(list) => hub.set_revocations(list),
-        Err(error) => tracing::debug!(%error, "the revocations could not be read, they are tried again"),
+/// Loads of the revocations. Each bad thing is said once, not with every poll.
+struct Loads {
+    part: Part,
+    failing: AtomicBool,
+    unreadable: AtomicUsize,
+}
+
+impl Loads {
+    async fn load(&self, hub: &Hub) {
+        match hub.store.revocations().active(hub.clock.now()).await {
+            Ok(Active { revocations, unreadable }) => {
+                hub.set_revocations(revocations);
+                self.part.ready();
+                self.failing.store(false, Ordering::Relaxed);
+                if self.unreadable.swap(unreadable, Ordering::Relaxed) < unreadable {
+                    tracing::error!(
+                        unreadable,
+                        "revocations can't be read and have no effect: were they written by hand? use `clientnumber revoke`"
+                    );
+                }
+            }
+            Err(error) => {
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "the revocations could not be read: new ones have no effect until they are");
+                }
+            }
+        }
     }
 }
 

@@ -20,8 +20,8 @@ use super::error::StoreError;
 /// A token lives for an hour at most (interfaces: `exp` at most 1 h ahead); a little more for clocks that differ.
 pub const KEEP: Duration = Duration::from_secs(3600 + 300);
 
-/// Which tokens are cut: all fields that are given must match, and `iat` must not be after `at` (a token issued within
-/// the same second is cut too).
+/// Which tokens are cut: all fields that are given must match, and unless one token is named, `iat` must not be after `at`
+/// (a token issued within the same second is cut too).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     /// Random.
@@ -60,18 +60,34 @@ impl Revocation {
         Some(Self { id, company_id, recruiter, jti, at, expire_at: at + KEEP })
     }
 
-    /// Does it cut a token? `iat` in whole seconds, as tokens have it.
+    /// The same from another moment on.
+    pub fn from_moment(self, at: Timestamp) -> Self {
+        Self { at, expire_at: at + KEEP, ..self }
+    }
+
+    /// Does it cut a token? `iat` in whole seconds, as tokens have it. One that is named is cut whatever it says of its
+    /// issue: that is by the clock of whoever signed it.
     pub fn cuts(&self, company: &CompanyId, recruiter: &str, jti: Option<&str>, iat: i64) -> bool {
         self.company_id.as_ref().is_none_or(|id| id == company)
             && self.recruiter.as_deref().is_none_or(|r| r == recruiter)
             && self.jti.as_deref().is_none_or(|j| Some(j) == jti)
-            && iat <= self.at.as_second()
+            && (self.jti.is_some() || iat <= self.at.as_second())
     }
+}
+
+/// The revocations that are not over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Active {
+    /// Those that could be read.
+    pub revocations: Vec<Revocation>,
+    /// How many could not: they have no effect.
+    pub unreadable: usize,
 }
 
 /// The collection `revocations`.
 #[derive(Clone)]
 pub struct Revocations {
+    platform: Database,
     revocations: Collection<Revocation>,
 }
 
@@ -81,7 +97,7 @@ fn driver(error: mongodb::error::Error) -> StoreError {
 
 impl Revocations {
     pub(super) fn new(platform: &Database) -> Self {
-        Self { revocations: platform.collection("revocations") }
+        Self { platform: platform.clone(), revocations: platform.collection("revocations") }
     }
 
     pub(super) async fn ensure_indexes(&self) -> Result<(), StoreError> {
@@ -91,16 +107,28 @@ impl Revocations {
         Ok(())
     }
 
+    /// The database server's clock: one for all who revoke, on whatever machine.
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        let told = self.platform.run_command(doc! { "hello": 1 }).await.map_err(driver)?;
+        let unreadable = |_| StoreError::Unreadable { what: "hello", field: "localTime".into() };
+        told.get_datetime("localTime").map(|now| bson_time::from_bson(*now)).map_err(unreadable)
+    }
+
     /// Writes a revocation.
     pub async fn insert(&self, revocation: &Revocation) -> Result<(), StoreError> {
         self.revocations.insert_one(revocation).await.map_err(driver)?;
         Ok(())
     }
 
-    /// All that are not over.
-    pub async fn active(&self, now: Timestamp) -> Result<Vec<Revocation>, StoreError> {
+    /// All that are not over. One that can't be read is left out and counted, so that it costs itself and not all.
+    pub async fn active(&self, now: Timestamp) -> Result<Active, StoreError> {
         let filter = doc! { "expireAt": { "$gt": bson_time::to_bson(now) } };
-        self.revocations.find(filter).await.map_err(driver)?.try_collect().await.map_err(driver)
+        let cursor = self.revocations.clone_with_type::<Document>().find(filter).await.map_err(driver)?;
+        let documents: Vec<Document> = cursor.try_collect().await.map_err(driver)?;
+        let found = documents.len();
+        let revocations: Vec<Revocation> =
+            documents.into_iter().filter_map(|d| mongodb::bson::deserialize_from_document(d).ok()).collect();
+        Ok(Active { unreadable: found - revocations.len(), revocations })
     }
 
     /// Follows new ones. Load [`Revocations::active`] after opening it, so that nothing falls between.
@@ -162,5 +190,11 @@ mod tests {
         assert!(one.cuts(&company, "r1", Some("x"), 0) && !one.cuts(&company, "r2", None, 0));
         let token = make(None, None, Some("j1")).unwrap();
         assert!(token.cuts(&other, "r9", Some("j1"), 0) && !token.cuts(&other, "r9", None, 0));
+        // Its issuer's clock is ahead of ours: it is that one all the same.
+        assert!(token.cuts(&other, "r9", Some("j1"), at.as_second() + 30));
+        assert!(!one.cuts(&company, "r1", Some("j1"), at.as_second() + 1), "signed afterwards");
+        let later = one.from_moment(at + Duration::from_secs(2));
+        assert!(later.cuts(&company, "r1", None, at.as_second() + 2));
+        assert_eq!(later.expire_at, later.at + KEEP);
     }
 }

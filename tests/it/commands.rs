@@ -1,4 +1,4 @@
-//! The commands about companies' data as they are called: `replay`, `erase`, `export`.
+//! The commands about companies' data and recruiters' tokens as they are called: `replay`, `erase`, `export`, `revoke`.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clientnumber::domain::Pii;
-use clientnumber::store::{ContactHint, Kind, NewEntry, RouteState};
+use clientnumber::store::{ContactHint, Kind, NewEntry, RouteState, Store, StoreOptions};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::store::bed::*;
-use crate::support::{Mongo, run_dir};
+use crate::support::{Mongo, MongoOptions, MongoProxy, MongoRule, Point, run_dir};
 use crate::webhook::{Router, body, change, ids, quarantined, sold, text, texts};
 
 const KEY: &str = "1111111111111111111111111111111111111111111111111111111111111111";
@@ -218,5 +218,30 @@ async fn an_export_is_whole_and_goes_on_where_it_was_cut() -> Result<()> {
         };
         assert_eq!(said(&bed.mongo, &args).await?.1, 1, "{wrong:?}");
     }
+    Ok(())
+}
+
+/// What was signed before counts by the database server's clock, not by that of whoever revokes.
+#[tokio::test]
+async fn a_revocation_begins_when_the_server_says_so() -> Result<()> {
+    let dir = run_dir("cli-revoke")?;
+    let mongo = Mongo::start(&dir, MongoOptions::default()).await?;
+    let proxy = MongoProxy::start(&mongo).await?;
+    let asked = proxy.hold(MongoRule::command("hello").database("clientnumber"), Point::BeforeEffect);
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_clientnumber"));
+    command.args(["revoke", "--company", "atlas", "--recruiter", "leaver"]).env("MONGODB_URI", proxy.uri());
+    let running = tokio::spawn(async move { command.kill_on_drop(true).output().await });
+    asked.wait(Duration::from_secs(20)).await?;
+    // The program has begun, and its clock has gone on.
+    let released = Timestamp::now();
+    asked.release();
+    let output = running.await??;
+    assert!(output.status.success(), "{output:?}");
+    let store = Store::connect(&mongo.uri().into(), StoreOptions::default()).await?;
+    let active = store.revocations().active(Timestamp::now()).await?;
+    let [revocation] = active.revocations.as_slice() else { anyhow::bail!("{active:?}") };
+    assert_eq!(revocation.recruiter.as_deref(), Some("leaver"));
+    assert!(revocation.at.as_millisecond() >= released.as_millisecond(), "{} {released}", revocation.at);
+    assert!(revocation.at <= Timestamp::now(), "{}", revocation.at);
     Ok(())
 }

@@ -92,20 +92,33 @@ impl Bed {
 
     /// As [`Bed::replica`], on another way to the store.
     pub async fn replica_at(&self, store: &Store, change: impl FnOnce(&mut Settings)) -> Result<Replica> {
+        let keys = KeySource::Hs256(SECRET.to_owned().into());
+        self.replica_of(store, keys, self.clock.clone(), change).await
+    }
+
+    /// As [`Bed::replica`], with everything that can be another.
+    pub async fn replica_of(
+        &self,
+        store: &Store,
+        keys: KeySource,
+        clock: SharedClock,
+        change: impl FnOnce(&mut Settings),
+    ) -> Result<Replica> {
         let policy = TokenPolicy { audience: "clientnumber".into(), issuer: None };
         let mut settings =
             Settings::new(policy, AllowedOrigins::parse("https://app.example.ma").map_err(anyhow::Error::msg)?);
         change(&mut settings);
         let stop = CancellationToken::new();
         let routes = RouteTable::new(Some(store.clone()));
+        let readiness = Readiness::default();
         tokio::spawn({
-            let (routes, stop, part) = (routes.clone(), stop.clone(), Readiness::default().part("routes"));
+            let (routes, stop, part) = (routes.clone(), stop.clone(), readiness.part("routes"));
             async move { routes.run(part, stop).await }
         });
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        let keys = Keys::load(KeySource::Hs256(SECRET.to_owned().into())).await?;
-        let delivery = Delivery::start(store.clone(), keys, Arc::new(routes), settings, metrics, self.clock.clone());
+        let keys = Keys::load(keys).await?;
+        let delivery = Delivery::start(store.clone(), keys, Arc::new(routes), settings, metrics, clock, &readiness);
         let listener = listen::bind("sockets", (Ipv4Addr::LOCALHOST, 0).into()).await?;
         let url = format!("http://{}", listener.local_addr()?);
         tokio::spawn(listen::serve(
@@ -114,7 +127,7 @@ impl Bed {
             listen::Limits::new("sockets", 1000),
             stop.clone(),
         ));
-        Ok(Replica { url, delivery, registry, stop })
+        Ok(Replica { url, delivery, registry, readiness, stop })
     }
 }
 
@@ -200,6 +213,7 @@ pub struct Replica {
     pub url: String,
     pub delivery: Delivery,
     pub registry: Registry,
+    pub readiness: Readiness,
     stop: CancellationToken,
 }
 

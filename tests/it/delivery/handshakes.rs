@@ -6,6 +6,7 @@ use anyhow::Result;
 use clientnumber::domain::CompanyId;
 use clientnumber::store::Revocation;
 use jiff::Timestamp;
+use mongodb::bson::{self, doc};
 use serde_json::{Value, json};
 
 use super::bed::{Bed, token};
@@ -134,6 +135,10 @@ async fn revoked_and_late_tokens() -> Result<()> {
     let bed = Bed::start(&run_dir("delivery-revoked")?).await?;
     let atlas = bed.company("atlas", 101).await?;
     let replica = bed.replica(|settings| settings.connects_per_second = 1.0).await?;
+    // What somebody wrote by hand costs itself and no other.
+    let by_hand = doc! {"_id": "by hand", "recruiter": 5, "expireAt": bson::DateTime::from_millis(4_000_000_000_000)};
+    let platform = bed.mongo.client().await?.database("clientnumber");
+    platform.collection::<bson::Document>("revocations").insert_one(by_hand).await?;
     let company = CompanyId::parse("atlas")?;
     let revoke = Revocation::new(Some(company), Some("gone".into()), None, Timestamp::now(), &mut rand::rng());
     bed.store.revocations().insert(&revoke.expect("it names somebody")).await?;

@@ -187,7 +187,13 @@ async fn the_small_tables() -> Result<()> {
     let current = Timestamp::from_millisecond(Timestamp::now().as_millisecond())?;
     let revocation = Revocation::new(None, Some("r1".into()), None, current, &mut rand::rng()).unwrap();
     revocations.insert(&revocation).await?;
-    assert_eq!(revocations.active(Timestamp::now()).await?, std::slice::from_ref(&revocation));
+    let by_hand =
+        doc! { "_id": "by hand", "recruiter": 5, "expireAt": mongodb::bson::DateTime::from_millis(4_000_000_000_000) };
+    bed.mongo.client().await?.database("clientnumber").collection("revocations").insert_one(by_hand).await?;
+    let active = revocations.active(Timestamp::now()).await?;
+    assert_eq!((active.revocations.as_slice(), active.unreadable), (std::slice::from_ref(&revocation), 1));
+    let (before, told) = (Timestamp::now(), revocations.now().await?);
+    assert!((before.as_millisecond()..=Timestamp::now().as_millisecond()).contains(&told.as_millisecond()), "{told}");
     let told = wait::until(SOON, "the revocation", async || match watch.next().await {
         Ok(Some(told)) => Seen::Done(told),
         Ok(None) => Seen::NotYet("silence".into()),
