@@ -56,9 +56,13 @@ pub fn register(socket: &SocketRef, session: &Arc<Session>) {
         if shared.count_event() != Verdict::Fine {
             return refuse(ack, &RATE_LIMITED);
         }
+        let request = match request.map_or(Err(MALFORMED), HistoryRequest::judged) {
+            Ok(request) => request,
+            Err(no) => return refuse(ack, &no),
+        };
         // An answer may have a megabyte: nobody has several of them read, waiting or on their way.
         let Some(_one) = shared.history_turn() else { return refuse(ack, &ONE_AT_A_TIME) };
-        match history(&shared, request.ok()).await {
+        match history(&shared, &request).await {
             Ok((items, more)) => drop(ack.send(&History { items: Items(&items), more })),
             Err(no) => refuse(ack, &no),
         }
@@ -87,17 +91,18 @@ fn refuse(ack: AckSender, no: &No) {
     let _ = ack.send(&json!({ "ok": false, "error": { "code": no.0, "message": no.1 } }));
 }
 
-async fn history(session: &Session, request: Option<HistoryRequest>) -> Result<(Vec<Arc<Item>>, bool), No> {
-    let request = request.ok_or(MALFORMED)?;
+impl HistoryRequest {
+    fn judged(self) -> Result<Self, No> {
+        let bad = self.limit.is_some_and(|limit| limit == 0 || limit > HISTORY_MAX)
+            || self.before.is_some_and(|before| before < 1)
+            || self.contact_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > MAX_CONTACT_ID);
+        if bad { Err(MALFORMED) } else { Ok(self) }
+    }
+}
+
+async fn history(session: &Session, request: &HistoryRequest) -> Result<(Vec<Arc<Item>>, bool), No> {
     let limit = request.limit.unwrap_or(HISTORY_DEFAULT);
     let contact = request.contact_id.as_deref();
-    if limit == 0
-        || limit > HISTORY_MAX
-        || request.before.is_some_and(|before| before < 1)
-        || contact.is_some_and(|id| id.is_empty() || id.len() > MAX_CONTACT_ID)
-    {
-        return Err(MALFORMED);
-    }
     // A company without a record has no history yet.
     let Some(db) = session.tail.database() else { return Ok((Vec::new(), false)) };
     let turn = tokio::select! {
