@@ -46,7 +46,7 @@ type Reader = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 struct Seated(Arc<Session>);
 
 impl Delivery {
-    /// Starts the background readers. They end when the value is dropped. Ready once keys and revocations were read: before
+    /// Starts the background readers. They end when the value is dropped. Ready once revocations were read: before
     /// that nobody can be let in.
     pub fn start(
         store: Store,
@@ -60,12 +60,12 @@ impl Delivery {
         let (alive, news) = watch::channel(false);
         let hub = Arc::new(Hub::new(store, keys, lines, settings, metrics, clock, news));
         let stop = CancellationToken::new();
-        let (keys, revocations) = (readiness.part("keys"), readiness.part("revocations"));
+        let revocations = readiness.part("revocations");
         let background = |name, read: Reader| tokio::spawn(restart::after_panics(name, None, read, stop.clone()));
         let of = hub.clone();
         background("logs", Box::new(move || wake::logs(of.clone(), alive.clone()).boxed()));
         let of = hub.clone();
-        background("keys", Box::new(move || wake::keys(of.clone(), keys.clone()).boxed()));
+        background("keys", Box::new(move || wake::keys(of.clone()).boxed()));
         let of = hub.clone();
         background("revocations", Box::new(move || wake::revocations(of.clone(), revocations.clone()).boxed()));
         let of = hub.clone();

@@ -53,15 +53,11 @@ pub(super) async fn logs(hub: Arc<Hub>, alive: watch::Sender<bool>) {
     }
 }
 
-/// Fetches the key set until there is one, and then as it grows old, so that no handshake waits for it.
-pub(super) async fn keys(hub: Arc<Hub>, part: Part) {
+/// Fetches the key set until there is one, and then as it grows old, so that no handshake waits for it. Without one nobody
+/// is let in, which is told to whoever comes; the replica is ready all the same, since Meta's messages need no keys.
+pub(super) async fn keys(hub: Arc<Hub>) {
     loop {
         hub.keys().refresh(false).await;
-        if hub.keys().current().is_empty() {
-            part.not_ready("the key set for recruiters' tokens could not be read yet: see the log");
-        } else {
-            part.ready();
-        }
         tokio::time::sleep(hub.settings.control_poll).await;
     }
 }
