@@ -45,12 +45,15 @@ async fn keys_that_come_late() -> Result<()> {
     assert_eq!(refused["data"]["code"], "retry_later", "{refused}");
     assert!(refused["data"]["retry_after_s"].as_u64().is_some_and(|s| (1..=120).contains(&s)), "{refused}");
     // Meta's messages need no keys.
-    let (ready, report) = replica.readiness.report();
-    assert!(ready && report.contains("[+] revocations ok"), "{report}");
+    wait::until(Duration::from_secs(30), "being ready", async || {
+        let (ready, report) = replica.readiness.report();
+        wait::seen(ready && report.contains("[+] revocations ok"), report)
+    })
+    .await?;
 
     // Nobody's token makes it look again: it does by itself.
-    let before = asked.load(Ordering::Relaxed);
     there.store(true, Ordering::Relaxed);
+    let before = asked.load(Ordering::Relaxed);
     let again = || wait::seen(asked.load(Ordering::Relaxed) > before, "not asked again");
     wait::until(Duration::from_secs(30), "another fetch", async || again()).await?;
     wait::until(Duration::from_secs(30), "the door to open", async || {
@@ -58,8 +61,8 @@ async fn keys_that_come_late() -> Result<()> {
             Ok(client) => client,
             Err(error) => return wait::Seen::Never(format!("{error:#}")),
         };
-        match client.after(0, "an answer", |v| v["event"] == "welcome" || v["event"] == "connect_error").await {
-            Ok(said) => wait::seen(said["event"] == "welcome", said),
+        match client.after(0, "an answer", |v| v["name"] == "welcome" || v["event"] == "connect_error").await {
+            Ok(said) => wait::seen(said["name"] == "welcome", said),
             Err(error) => wait::Seen::Never(format!("{error:#}")),
         }
     })
