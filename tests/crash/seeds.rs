@@ -29,7 +29,8 @@ use judge::{Account, Spread};
 /// A second takes two fifths, so that 5 seconds are two of this machine's, of which a pass of the controller takes a small
 /// part: its own work is not scaled.
 const SCALE: f64 = 0.4;
-/// Side by side, and how many Portfolios each has under way.
+/// Side by side, and how many lines each has under way, of as many Portfolios as that makes: with more of them this machine
+/// would be what is measured.
 const WORLDS: usize = 3;
 const UNDER_WAY: usize = 8;
 /// Waits end long before this on an idle machine.
@@ -141,7 +142,7 @@ async fn caught(file: &str, seeds: impl IntoIterator<Item = u64>, lines: usize) 
         let over = over.clone();
         async move { lateness(&over).await }
     });
-    let workers = worlds.iter().flat_map(|world| (0..UNDER_WAY).map(move |_| world));
+    let workers = worlds.iter().flat_map(|world| (0..UNDER_WAY / lines).map(move |_| world));
     let done = futures::future::join_all(workers.map(|world| take(world, &seeds, lines))).await;
     over.cancel();
     let machine = measured.await.context("measuring the machine")?;

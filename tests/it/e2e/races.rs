@@ -6,7 +6,8 @@ use clientnumber::resources::ClientNumber;
 use serde_json::{Value, json};
 
 use super::onboarding::wait_portfolio;
-use super::steps::{LONG, bought, delete, gone, number_of, patch_portfolio, reason_of, sides, world, world_at};
+use super::release::annotate;
+use super::steps::{LONG, begun, bought, delete, gone, number_of, patch_portfolio, reason_of, sides, world, world_at};
 use crate::support::wait::{self, Seen};
 use crate::support::{ApiProxy, ApiRule, ControlPlane, Hit, Point, World};
 
@@ -270,5 +271,26 @@ async fn a_loop_of_creations_and_deletions_keeps_the_hourly_limit() -> Result<()
         gone(&world, &name).await?;
     }
     bought(&world, LIMIT).await?;
+    Ok(())
+}
+
+/// A number that was given back stays in hold at Telnyx for a while and may be seen in a search. It is left out there: nobody
+/// else's line gets what its former company's candidates still write to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_in_hold_is_not_ordered() -> Result<()> {
+    let mut world = begun("in-hold").await?;
+    sells(&world, 1).await?;
+    let mut line = mobile(&world, "atlas");
+    line["spec"]["deletionPolicy"] = json!("Release");
+    world.apply(line).await?;
+    let number = number_of(&world.wait_line("atlas", "True", "Ready", LONG).await?)?;
+    delete(&world, "atlas").await?;
+    let line = mobile(&world, "rif");
+    world.apply(line).await?;
+    world.wait_line("rif", "False", "NoInventory", LONG).await?;
+    sells(&world, 2).await?;
+    annotate(&world, "rif", "clientnumber.dev/retry-requested-at", "now").await?;
+    let other = number_of(&world.wait_line("rif", "True", "Ready", LONG).await?)?;
+    ensure!(bought(&world, 2).await? == [number, other], "a number in hold was ordered");
     Ok(())
 }
