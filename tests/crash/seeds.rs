@@ -41,6 +41,12 @@ const HANDED_IN: f64 = 5.0;
 /// From one list call to the next.
 const LIST_GAP: f64 = 3.0;
 
+/// The same where so many lines of an account await a code at once: a list that another one is armed or disarmed by may come
+/// first, and is a gap of its own.
+fn handed_in(lines: usize) -> f64 {
+    if lines == 1 { HANDED_IN } else { HANDED_IN + LIST_GAP }
+}
+
 fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_clientnumber"))
 }
@@ -180,8 +186,9 @@ async fn caught(file: &str, seeds: impl IntoIterator<Item = u64>, lines: usize) 
         ),
     )?;
     // Fewer than twenty can't tell what 95 of 100 do: they are printed only.
-    if took.count() >= 20 && took.at(95) > HANDED_IN {
-        wrong.push(format!("FAILED handed in after {:.2} s, 95 of 100, and not {HANDED_IN} s", took.at(95)));
+    let limit = handed_in(lines);
+    if took.count() >= 20 && took.at(95) > limit {
+        wrong.push(format!("FAILED handed in after {:.2} s, 95 of 100, and not {limit} s", took.at(95)));
     }
     ensure!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
