@@ -68,7 +68,7 @@ async fn two_replicas_on_one_busy_company() -> Result<()> {
         for entry in &page.entries {
             ensure!(entry.seq == seq + 1, "{} follows {seq}", entry.seq);
             seq = entry.seq;
-            ids.extend(entry.meta_id.as_ref().map(|id| id.expose().clone()));
+            ids.extend(entry.meta_id.as_ref().filter(|_| !entry.ours).map(|id| id.expose().clone()));
         }
         if !page.more {
             break;
