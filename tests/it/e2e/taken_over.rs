@@ -64,7 +64,13 @@ async fn hand_over(world: &World, from: &str, to: &str) -> Result<()> {
     for application in listed["data"].as_array().into_iter().flatten() {
         let (id, name) = (application["id"].as_str().context("no id")?, application["friendly_name"].as_str());
         let renamed = name.context("no name")?.replace(&format!("/{from}/"), &format!("/{to}/"));
-        telnyx.send(Method::PATCH, &format!("/texml_applications/{id}"), json!({"friendly_name": renamed})).await?;
+        telnyx
+            .send(
+                Method::PATCH,
+                &format!("/texml_applications/{id}"),
+                json!({"friendly_name": renamed, "voice_url": application["voice_url"]}),
+            )
+            .await?;
     }
     Ok(())
 }
