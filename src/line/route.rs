@@ -171,7 +171,7 @@ pub async fn disable(ctx: &Context, line: &ClientNumber, number: &str) -> Result
 
 /// Whether what arrives for the number is led to this line, also in its life before a restore.
 pub async fn leads_to(ctx: &Context, line: &ClientNumber, number: &E164) -> Result<bool, StepError> {
-    let route = ctx.store.routes().by_phone_number(number).await?;
+    let route = state::find(ctx, None, Some(number)).await?;
     Ok(route.is_some_and(|route| state::leads_to(&route, &state::Owner::of(line))))
 }
 

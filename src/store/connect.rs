@@ -149,7 +149,7 @@ pub(crate) struct Within {
     running: Arc<Semaphore>,
 }
 
-/// Operations of one writer, besides those that are waited for.
+/// Operations of one writer at the same time. It waits for one; the others are left from before.
 const RUNNING: usize = 3;
 
 impl Within {

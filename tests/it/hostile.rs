@@ -2,6 +2,7 @@
 //! nobody, and nothing deterministic is answered with 503.
 
 use anyhow::Result;
+use mongodb::bson::doc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -123,5 +124,28 @@ async fn changes_of_one_post_come_back_in_their_order_and_only_their_own_line_lo
     wait::until(SOON, "the line's activity", async || wait::seen(last("7").await.is_ok_and(|at| at.is_some()), "none"))
         .await?;
     assert_eq!(last("8").await?, None, "another account made the line look alive");
+    Ok(())
+}
+
+/// A line's log refuses more changes in a row than are tried at once: what came after them is stored all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_do_not_go_keep_none_back() -> Result<()> {
+    let bed = Bed::start("hostile-stuck").await?;
+    let atlas = bed.company("atlas", "1").await?;
+    let rule = doc! { "collMod": "log", "validator": { "type": { "$ne": "refuse me" } } };
+    bed.mongo.client().await?.database(atlas.name()).run_command(rule).await?;
+    let router = Router::start(&bed.mongo).await?;
+    let refused = |n| texts("1", &[&format!("no{n}")]).replace(r#""type":"text""#, r#""type":"refuse me""#);
+    let mut changes: Vec<String> = (0..60).map(refused).collect();
+    changes.push(texts("1", &["yes"]));
+    router.taken(&body("104", &changes)).await?;
+    assert_eq!(quarantined(&bed).await?.len(), 61);
+    bed.store.routes().put(&route("atlas", "1"), None).await?;
+    wait::until(SOON * 2, "the last one to be stored", async || match whole(&atlas).await {
+        Ok(entries) => wait::seen(ids(&entries) == ["yes"], format!("{:?}", ids(&entries))),
+        Err(error) => wait::Seen::Never(error.to_string()),
+    })
+    .await?;
+    assert_eq!(quarantined(&bed).await?.len(), 60);
     Ok(())
 }

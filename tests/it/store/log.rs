@@ -4,7 +4,7 @@ use super::bed::*;
 use crate::support::wait;
 use anyhow::Result;
 use clientnumber::domain::Pii;
-use clientnumber::store::{ContactHint, Cursor, FenceAction, NewEntry, Outcome, Refused, Start};
+use clientnumber::store::{ContactHint, Cursor, FenceAction, NewEntry, Outcome, Refused, Start, StoreError};
 use jiff::{Timestamp, ToSpan};
 use mongodb::bson::doc;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
@@ -216,10 +216,21 @@ async fn one_bad_item_does_not_hold_up_the_others() -> Result<()> {
     assert!(matches!(outcomes[1], Outcome::Unwritable(_)), "{outcomes:?}");
     whole(&db).await?;
 
-    assert!(db.log().check_indexes().await.is_ok());
-    raw_log(&bed, &db).await?.drop_index("meta_id_unique").await?;
-    let error = db.log().check_indexes().await.unwrap_err();
-    assert!(!error.is_transient() && error.to_string().contains("meta_id_unique"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_log_that_lacks_an_index_is_not_written() -> Result<()> {
+    let bed = Bed::start("log-indexes").await?;
+    let db = bed.company("atlas", "1").await?;
+    for index in ["meta_id_unique", "contact", "contact_merged", "contact_user", "contact_phone"] {
+        db.log().check_indexes().await?;
+        raw_log(&bed, &db).await?.drop_index(index).await?;
+        let error = db.log().check_indexes().await.unwrap_err();
+        let told = matches!(&error, StoreError::IndexMissing { index: missing, .. } if *missing == index);
+        assert!(told && !error.is_transient(), "{index}: {error}");
+        bed.store.companies().ensure(db.company(), 730, Timestamp::now(), &mut rand::rng()).await?;
+    }
     Ok(())
 }
 
