@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::domain::{CompanyId, SharedClock};
-use crate::store::{Appender, NewEntry, Outcome, Refused, Seq, Store, StoreError, bounded};
+use crate::store::{Appended, Appender, NewEntry, Outcome, Refused, Seq, Store, StoreError, bounded};
 
 use super::metrics::Metrics;
 
@@ -187,36 +187,34 @@ async fn append(
     let began = Monotonic::now();
     let retries = appender.retries();
     let items = jobs.iter().flat_map(|job| job.items.iter().cloned()).collect();
-    let Ok(result) = AssertUnwindSafe(appender.append(items, deadline)).catch_unwind().await else {
+    let appending = AssertUnwindSafe(appender.append_some(items, deadline)).catch_unwind();
+    let Ok(Appended { outcomes, error }) = appending.await else {
         return Err(jobs);
     };
     let waiting = jobs.into_iter().map(|job| (job.items.len(), job.reply));
     shared.metrics.stored("append", began);
     shared.metrics.retries.inc_by(appender.retries() - retries);
-    match result {
-        Ok(outcomes) => {
-            let newest = outcomes.iter().filter_map(|outcome| match outcome {
-                Outcome::Stored(seq) => Some(*seq),
-                _ => None,
-            });
-            if let Some(seq) = newest.max() {
-                (shared.on_append)(company, seq);
-            }
-            let mut outcomes = outcomes.into_iter();
-            for (count, reply) in waiting {
-                let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
-            }
-        }
-        Err(error) => {
-            if !error.is_transient() {
-                tracing::error!(company = company.as_str(), %error, "a company's log takes nothing");
-            }
-            for (count, reply) in waiting {
-                let _ = reply.send(answer(&error, count));
-            }
-        }
+    let newest = outcomes.iter().filter_map(|outcome| match outcome {
+        Some(Outcome::Stored(seq)) => Some(*seq),
+        _ => None,
+    });
+    if let Some(seq) = newest.max() {
+        (shared.on_append)(company, seq);
+    }
+    if let Some(error) = error.as_ref().filter(|error| !error.is_transient()) {
+        tracing::error!(company = company.as_str(), %error, "a company's log takes nothing");
+    }
+    let mut outcomes = outcomes.into_iter();
+    for (count, reply) in waiting {
+        let _ = reply.send(complete(outcomes.by_ref().take(count).collect(), error.as_ref()));
     }
     Ok(())
+}
+
+/// What was settled stays so, whatever became of others' items: only what is open is answered by the error.
+fn complete(outcomes: Vec<Option<Outcome>>, error: Option<&StoreError>) -> Result<Vec<Outcome>, NotNow> {
+    let open = || error.map_or(Err(NotNow::StoreAway), answer);
+    outcomes.into_iter().map(|outcome| outcome.map_or_else(open, Ok)).collect()
 }
 
 /// Answers what the program fails on: it goes to quarantine, where a later version may do better.
@@ -227,18 +225,17 @@ fn refuse(job: Job) {
 
 fn give_up(jobs: Vec<Job>, error: &StoreError) {
     for job in jobs {
-        let answer = answer(error, job.items.len());
-        let _ = job.reply.send(answer);
+        let _ = job.reply.send(answer(error).map(|outcome| vec![outcome; job.items.len()]));
     }
 }
 
 /// What passes by itself is tried again by Meta; what does not is for the quarantine.
-fn answer(error: &StoreError, count: usize) -> Result<Vec<Outcome>, NotNow> {
+fn answer(error: &StoreError) -> Result<Outcome, NotNow> {
     match error {
         error if error.is_transient() => Err(NotNow::StoreAway),
-        StoreError::CompanyErased(_) => Ok(vec![Outcome::Refused(Refused::Closed); count]),
-        StoreError::Log(refused) => Ok(vec![Outcome::Refused(*refused); count]),
-        error => Ok(vec![Outcome::Unwritable(error.to_string()); count]),
+        StoreError::CompanyErased(_) => Ok(Outcome::Refused(Refused::Closed)),
+        StoreError::Log(refused) => Ok(Outcome::Refused(*refused)),
+        error => Ok(Outcome::Unwritable(error.to_string())),
     }
 }
 
@@ -281,6 +278,23 @@ async fn until_unfit<F: Future<Output = Result<(), StoreError>>>(pause: Duration
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_settled_is_answered_so_and_who_is_not_by_the_reason() {
+        let (stored, gone) = (Outcome::Stored(7), Outcome::Duplicate);
+        let closed = || Outcome::Refused(Refused::Closed);
+        let table = [
+            (vec![Some(stored.clone()), Some(gone.clone())], None, Ok(vec![stored.clone(), gone.clone()])),
+            // Other people's items were not settled in time.
+            (vec![Some(stored.clone())], Some(StoreError::TimedOut), Ok(vec![stored.clone()])),
+            (vec![Some(stored.clone()), None], Some(StoreError::TimedOut), Err(NotNow::StoreAway)),
+            (vec![Some(stored.clone()), None], Some(StoreError::Log(Refused::Closed)), Ok(vec![stored, closed()])),
+            (vec![None], None, Err(NotNow::StoreAway)),
+        ];
+        for (outcomes, error, want) in table {
+            assert_eq!(complete(outcomes.clone(), error.as_ref()), want, "{outcomes:?} {error:?}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn looks_go_on_until_one_finds_the_log_unfit() {

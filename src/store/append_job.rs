@@ -10,13 +10,12 @@ use rand::RngExt;
 use crate::domain::Pii;
 
 use super::appender::Outcome;
+use super::contacts::Wanted;
+use super::erasure::told_to;
 use super::fences::{FenceAction, Fences, Refused};
 use super::log_entry::{Kind, LogEntry, NewEntry, Seq};
 use super::people::People;
-
-/// Entries of one insert at most. Each insert is durable by itself: what is cut off by a deadline goes on from there when
-/// Meta comes again.
-const BATCH: usize = 250;
+use super::portion::Portion;
 
 /// Items on their way, each until it has an outcome.
 pub(super) struct Job {
@@ -33,11 +32,14 @@ pub(super) struct Job {
     /// Messages that items speak of: which were asked for, and those that are in the log.
     pub(super) asked: HashSet<Pii<String>>,
     pub(super) messages: HashMap<Pii<String>, LogEntry>,
-    /// What was known of the items' candidates at the view's head; None: ask again.
-    pub(super) people: Option<People>,
+    /// Candidates of items: whom it was asked about, and what is known of them at the view's head.
+    pub(super) met: Wanted,
+    pub(super) people: People,
     /// Whether no open item is in the log up to the view's head.
     pub(super) all_new: bool,
-    pub(super) batch: usize,
+    pub(super) portion: Portion,
+    /// Why the store takes none of what is open; it is told once it is known which are in the log already.
+    pub(super) hopeless: Option<String>,
 }
 
 impl Job {
@@ -66,10 +68,35 @@ impl Job {
             sent: HashSet::new(),
             asked: HashSet::new(),
             messages: HashMap::new(),
-            people: None,
+            met: Wanted::default(),
+            people: People::of(usize::MAX),
             all_new: false,
-            batch: BATCH,
+            portion: Portion::default(),
+            hopeless: None,
         }
+    }
+
+    /// Forgets what the log told: it is another one, or grew unseen.
+    pub(super) fn forget(&mut self) {
+        self.asked.clear();
+        self.messages.clear();
+        self.met = Wanted::default();
+        self.people = People::of(usize::MAX);
+        self.all_new = false;
+    }
+
+    /// The items of the next insert.
+    pub(super) fn next_items(&self) -> Vec<(usize, NewEntry)> {
+        let (from, count) = self.portion.next(self.open().count(), &mut rand::rng());
+        self.open().skip(from).take(count).map(|(index, item)| (index, item.clone())).collect()
+    }
+
+    /// Whom these items speak of and the log was not asked about.
+    pub(super) fn unmet(&self, items: &[(usize, NewEntry)]) -> Wanted {
+        let mut wanted = Wanted::default();
+        items.iter().for_each(|(_, item)| wanted.add(item));
+        wanted.add_contacts(self.strangers(items));
+        wanted.without(&self.met)
     }
 
     pub(super) fn open(&self) -> impl Iterator<Item = (usize, &NewEntry)> {
@@ -86,11 +113,26 @@ impl Job {
         }
     }
 
+    /// The store refused an item for a reason that lies in it or in the company's database.
+    pub(super) fn refuse(&mut self, index: usize, why: String) {
+        if self.portion.refused_one(&why) {
+            self.look_up |= !self.all_new;
+            self.hopeless = Some(why.clone());
+        }
+        self.settle(index, Outcome::Unwritable(why));
+    }
+
+    /// Settles what the store would refuse too.
+    pub(super) fn give_up(&mut self) {
+        let Some(why) = self.hopeless.take() else { return };
+        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+            *outcome = Some(Outcome::Unwritable(why.clone()));
+        }
+    }
+
     /// Takes in an entry at the view's head, in the order of seq.
     pub(super) fn learn(&mut self, entry: &LogEntry) {
-        if let Some(people) = &mut self.people {
-            people.fold(entry);
-        }
+        self.people.fold(entry);
         // What was asked for before it was there.
         if let Some(id) = entry.meta_id.as_ref().filter(|id| self.asked.contains(*id)) {
             self.messages.insert(id.clone(), entry.clone());
@@ -98,11 +140,10 @@ impl Job {
     }
 
     /// Contacts of messages that these items speak of and that are not known yet.
-    pub(super) fn strangers(&self, items: &[(usize, NewEntry)]) -> HashSet<String> {
+    fn strangers(&self, items: &[(usize, NewEntry)]) -> HashSet<String> {
         let messages = items.iter().filter_map(|(_, item)| self.messages.get(item.about.as_ref()?));
         let ids = messages.filter_map(|message| message.contact_id.as_ref());
-        let known = |id: &&String| self.people.as_ref().is_some_and(|people| people.known(id).is_some());
-        ids.filter(|id| !known(id)).cloned().collect()
+        ids.filter(|id| self.people.known(id).is_none()).cloned().collect()
     }
 
     /// Settles what these entries of the log are, and learns the messages that others speak of.
@@ -128,7 +169,9 @@ impl Job {
     /// Settles what was erased and comes again: it is not stored a second time.
     pub(super) fn drop_gone(&mut self, is_gone: impl Fn(&Pii<String>) -> bool) {
         for (item, outcome) in self.items.iter().zip(&mut self.outcomes) {
-            if outcome.is_none() && [&item.meta_id, &item.about].into_iter().flatten().any(&is_gone) {
+            let status = || told_to(item.meta_id.as_ref()?, item.status.as_deref()?);
+            let ids = [&item.meta_id, &item.about].into_iter().flatten();
+            if outcome.is_none() && (ids.clone().any(&is_gone) || status().is_some_and(|id| is_gone(&id))) {
                 *outcome = Some(Outcome::Duplicate);
             }
         }
@@ -157,15 +200,16 @@ impl Job {
         false
     }
 
-    pub(super) fn into_outcomes(self) -> Vec<Outcome> {
+    /// What became of each item; None of those that are open.
+    pub(super) fn into_outcomes(self) -> Vec<Option<Outcome>> {
         let mut outcomes = self.outcomes;
         for (index, original) in self.repeats {
             outcomes[index] = match &outcomes[original] {
-                Some(Outcome::Stored(_)) | None => Some(Outcome::Duplicate),
+                Some(Outcome::Stored(_)) => Some(Outcome::Duplicate),
                 other => other.clone(),
             };
         }
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Duplicate)).collect()
+        outcomes
     }
 }
 
@@ -229,6 +273,10 @@ mod tests {
         NewEntry { meta_id: Some(Pii(id.into())), ..NewEntry::new(Kind::Message, line, 1) }
     }
 
+    fn told(job: Job) -> Vec<Outcome> {
+        job.into_outcomes().into_iter().flatten().collect()
+    }
+
     #[test]
     fn entries_that_are_read_settle_items_by_who_wrote_them() {
         let mut job = Job::new(vec![item("a"), item("b"), item("c"), item("a")]);
@@ -240,7 +288,7 @@ mod tests {
         job.settle(2, Outcome::Refused(Refused::NotHeld));
         assert!(!job.is_open());
         let refused = Outcome::Refused(Refused::NotHeld);
-        assert_eq!(job.into_outcomes(), [Outcome::Stored(7), Outcome::Duplicate, refused, Outcome::Duplicate]);
+        assert_eq!(told(job), [Outcome::Stored(7), Outcome::Duplicate, refused, Outcome::Duplicate]);
     }
 
     #[test]
@@ -250,8 +298,13 @@ mod tests {
         job.settle(2, Outcome::Stored(7));
         job.drop_gone(|id| id.expose() == "a" || id.expose() == "b");
         assert!(!job.is_open());
-        let outcomes = job.into_outcomes();
+        let outcomes = told(job);
         assert_eq!(outcomes, [Outcome::Duplicate, Outcome::Duplicate, Outcome::Stored(7)]);
+        // Of a message to several only what one of them got.
+        let to = |id: &str| NewEntry { about: Some(Pii("g".into())), status: Some("read".into()), ..item(id) };
+        let mut job = Job::new(vec![to("g read 212611"), to("g read 212612"), to("g failed 212611"), to("other")]);
+        job.drop_gone(|id| id.expose() == "g 212611");
+        assert_eq!(job.open().map(|(index, _)| index).collect::<Vec<_>>(), [1, 2, 3]);
     }
 
     #[test]
@@ -266,7 +319,7 @@ mod tests {
         closed.fold(&draft(&NewEntry::of(Kind::Closed), 1, jiff::Timestamp::UNIX_EPOCH));
         let mut job = of(Kind::Erasure);
         job.refuse_by_fences(&closed, true);
-        assert_eq!(job.into_outcomes(), [Outcome::Refused(Refused::Closed)]);
+        assert_eq!(told(job), [Outcome::Refused(Refused::Closed)]);
     }
 
     #[test]
@@ -275,6 +328,45 @@ mod tests {
         // Fences that may be old refuse nothing yet.
         assert!(job.refuse_by_fences(&Fences::default(), false) && job.is_open());
         assert!(!job.refuse_by_fences(&Fences::default(), true));
-        assert_eq!(job.into_outcomes(), [Outcome::Refused(Refused::NotHeld), Outcome::Refused(Refused::NotHeld)]);
+        assert_eq!(told(job), [Outcome::Refused(Refused::NotHeld), Outcome::Refused(Refused::NotHeld)]);
+    }
+
+    #[test]
+    fn what_is_not_settled_is_told_to_be_open_and_so_are_its_repeats() {
+        let mut job = Job::new(vec![item("a"), item("b"), item("a"), item("b")]);
+        job.settle(0, Outcome::Stored(7));
+        assert_eq!(job.into_outcomes(), [Some(Outcome::Stored(7)), None, Some(Outcome::Duplicate), None]);
+    }
+
+    #[test]
+    fn what_the_store_would_refuse_is_settled_once_it_is_known_what_is_there() {
+        let items: Vec<NewEntry> = (0..9).map(|n| item(&n.to_string())).collect();
+        let mut job = Job::new(items);
+        for index in 0..9 {
+            if job.hopeless.is_none() {
+                job.refuse(index, "code 13".into());
+            }
+        }
+        assert!(job.look_up && job.is_open());
+        job.settle_present([draft(&item("8"), 7, jiff::Timestamp::UNIX_EPOCH)]);
+        job.give_up();
+        let outcomes = told(job);
+        assert_eq!(outcomes[8], Outcome::Duplicate);
+        assert!(outcomes[..8].iter().all(|outcome| *outcome == Outcome::Unwritable("code 13".into())), "{outcomes:?}");
+    }
+
+    #[test]
+    fn the_log_is_asked_about_nobody_twice() {
+        let to = |user: &str| NewEntry {
+            contact: Some(crate::store::ContactHint { user_id: Some(Pii(user.into())), ..Default::default() }),
+            ..item(user)
+        };
+        let mut job = Job::new(vec![to("MA.1"), to("MA.2"), to("MA.3")]);
+        let chosen = job.next_items();
+        assert!(job.unmet(&chosen[..0]).is_empty());
+        job.met.merge(job.unmet(&chosen[..2]));
+        assert!(job.unmet(&chosen[..2]).is_empty() && !job.unmet(&chosen).is_empty());
+        job.forget();
+        assert!(!job.unmet(&chosen[..1]).is_empty());
     }
 }

@@ -1,14 +1,13 @@
 //! Appends to a company's log: an ordered insert at head + 1, where head is known only by having read the log up to it.
 //!
 //! Whoever is late gets a duplicate key, reads the tail, drops what is already there and tries again at the new head.
-//! After an unclear answer head is forgotten and read again. So seq has no gaps, a repeat is dropped by its `meta_id`,
+//! After an unclear answer it is read again where the log ends. So seq has no gaps, a repeat is dropped by its `meta_id`,
 //! a writer killed at any moment holds nobody up, and a writer has read every fence before its own entry.
 //! There is no counter and no transaction, and there must not be one (docs: the log).
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use mongodb::error::{Error, ErrorKind, InsertManyError};
 use rand::RngExt;
 use tokio::time::Instant;
 
@@ -16,12 +15,13 @@ use crate::domain::{Pii, SharedClock};
 
 use super::append_job::{Job, tell_stored};
 use super::connect::{Running, Within};
-use super::contacts::{Wanted, ages, gather};
+use super::contacts::{ages, gather};
 use super::courtesy::Streak;
 use super::drafts::{Basis, Draft, Drafted, draft_all};
 use super::erasure::gone;
-use super::error::{StoreError, passes};
+use super::error::StoreError;
 use super::fences::{FenceAction, Refused};
+use super::insert_answer::{DUPLICATE_KEY, Insert, sort};
 use super::log::Log;
 use super::log_entry::{Kind, LineRef, LogEntry, NewEntry, Seq};
 use super::log_view::{View, catch_up, find_by_meta_id, open};
@@ -39,6 +39,15 @@ pub enum Outcome {
     Unwritable(String),
 }
 
+/// How far an append came.
+#[derive(Debug)]
+pub struct Appended {
+    /// One an item, in their order; None of those that could not be settled.
+    pub outcomes: Vec<Option<Outcome>>,
+    /// Why not all were. Some of the others may be in the log all the same: a repeat of the same items finds them there.
+    pub error: Option<StoreError>,
+}
+
 /// What one round of appending led to.
 enum Round {
     /// Some or all were settled; go on with the rest at once.
@@ -54,6 +63,8 @@ pub struct Appender {
     log: Log,
     clock: SharedClock,
     view: Option<View>,
+    /// Whether nothing failed since the view was made: it need not be asked whether the log still goes on from there.
+    sure: bool,
     retries: u64,
     streak: Streak,
     running: Running,
@@ -61,7 +72,8 @@ pub struct Appender {
 
 impl Appender {
     pub(super) fn new(log: Log, clock: SharedClock) -> Self {
-        Self { log, clock, view: None, retries: 0, streak: Streak::default(), running: Running::default() }
+        let (streak, running) = (Streak::default(), Running::default());
+        Self { log, clock, view: None, sure: false, retries: 0, streak, running }
     }
 
     /// How often an insert had to be tried again since this writer was made.
@@ -72,6 +84,13 @@ impl Appender {
     /// Appends all that the log takes; one outcome an item, in their order. An error means that not all could be settled
     /// before the deadline: some may be in the log, and a repeat of the same items finds them there.
     pub async fn append(&mut self, items: Vec<NewEntry>, deadline: Instant) -> Result<Vec<Outcome>, StoreError> {
+        let Appended { outcomes, error } = self.append_some(items, deadline).await;
+        // What is left open has an error.
+        error.map_or_else(|| outcomes.into_iter().collect::<Option<_>>().ok_or(StoreError::TimedOut), Err)
+    }
+
+    /// The same, and tells what was settled when not all could be.
+    pub async fn append_some(&mut self, items: Vec<NewEntry>, deadline: Instant) -> Appended {
         self.streak.stand_aside().await;
         let started = Instant::now();
         let within = self.running.until(deadline);
@@ -85,7 +104,7 @@ impl Appender {
                     self.retries += 1;
                     attempt += 1;
                     if Instant::now() >= deadline {
-                        return Err(StoreError::TimedOut);
+                        return Appended { outcomes: job.into_outcomes(), error: Some(StoreError::TimedOut) };
                     }
                     // Short, whatever the attempt: who waits longer and longer meets a busy writer ever more rarely.
                     pause(attempt.min(5)).await;
@@ -93,18 +112,20 @@ impl Appender {
                 Ok(Round::Unclear(error)) | Err(error) => {
                     self.retries += 1;
                     attempt += 1;
-                    self.view = None;
-                    job.people = None;
+                    self.sure = false;
                     job.look_up = true;
+                    if !error.is_transient() {
+                        self.view = None;
+                    }
                     if !error.is_transient() || Instant::now() >= deadline {
-                        return Err(error);
+                        return Appended { outcomes: job.into_outcomes(), error: Some(error) };
                     }
                     pause(20u32.saturating_mul(attempt).min(200)).await;
                 }
             }
         }
         self.streak.appended(started);
-        Ok(job.into_outcomes())
+        Appended { outcomes: job.into_outcomes(), error: None }
     }
 
     /// Appends a fence, once for line, epoch and action; true if it was not there before.
@@ -137,10 +158,18 @@ impl Appender {
     }
 
     async fn round(&mut self, job: &mut Job, refreshed: &mut bool, within: &Within) -> Result<Round, StoreError> {
-        if self.view.is_none() {
-            let log = self.log.clone();
-            self.view = Some(within.run(async move { open(&log).await }).await?);
-            (*refreshed, job.behind) = (true, false);
+        if !self.sure {
+            let (log, known) = (self.log.clone(), self.view.as_ref().map(View::mark));
+            match within.run(async move { open(&log, known).await }).await? {
+                // All that was learnt still holds, up to there.
+                None => job.behind = true,
+                Some(view) => {
+                    self.view = Some(view);
+                    job.forget();
+                    (*refreshed, job.behind) = (true, false);
+                }
+            }
+            self.sure = true;
         }
         let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
         if job.behind {
@@ -151,6 +180,10 @@ impl Appender {
         if job.look_up {
             self.drop_present(job, within).await?;
             job.look_up = false;
+        }
+        if job.hopeless.is_some() {
+            job.give_up();
+            return Ok(Round::Progress);
         }
         let Some(view) = self.view.as_mut() else { return Ok(Round::Late) };
         if !view.gone.is_empty() {
@@ -175,6 +208,7 @@ impl Appender {
         match inserted {
             Err(error) => Ok(Round::Unclear(error)),
             Ok(Ok(())) => {
+                job.portion.stored();
                 for Draft { item, note, entry } in &drafts {
                     view.fold(entry);
                     job.learn(entry);
@@ -188,22 +222,26 @@ impl Appender {
             Ok(Err(error)) => match sort(error) {
                 Insert::Stopped { at, code } => {
                     // What stood before it should be in the log; the tail tells, and whose the place is.
-                    job.behind = true;
+                    job.behind = at > 0 || code == DUPLICATE_KEY;
                     if code == DUPLICATE_KEY {
                         return Ok(Round::Late);
                     }
+                    if at > 0 {
+                        job.portion.stored();
+                    }
                     if let Some(draft) = drafts.get(at) {
-                        job.settle(draft.item, Outcome::Unwritable(format!("code {code}")));
+                        job.refuse(draft.item, format!("code {code}"));
                     }
                     Ok(Round::Progress)
                 }
-                Insert::Refused(name) if drafts.iter().all(|draft| draft.item == drafts[0].item) => {
-                    job.settle(drafts[0].item, Outcome::Unwritable(name));
-                    Ok(Round::Progress)
-                }
-                // One of them is at fault, or all: singly they tell which.
-                Insert::Refused(_) => {
-                    job.batch = 1;
+                Insert::Refused(why) => {
+                    let count = drafts.iter().filter(|draft| !draft.note).count();
+                    if count > 1 {
+                        // One of them is at fault, or all: fewer tell which.
+                        job.portion.refused(count);
+                    } else {
+                        job.refuse(drafts[0].item, why);
+                    }
                     Ok(Round::Progress)
                 }
                 Insert::Unclear(error) => Ok(Round::Unclear(error)),
@@ -223,8 +261,7 @@ impl Appender {
     /// Gives the next items their places, ids and contacts. None: something is to be read first.
     async fn prepare(&mut self, job: &mut Job, within: &Within) -> Result<Vec<Draft>, StoreError> {
         let Some(view) = self.view.as_mut() else { return Ok(Vec::new()) };
-        let chosen: Vec<(usize, NewEntry)> =
-            job.open().take(job.batch).map(|(index, item)| (index, item.clone())).collect();
+        let chosen = job.next_items();
         // Asked for once: what is appended meanwhile is learnt from the tail. Nothing may stand between reading the
         // tail and the insert, or a busy writer would leave no one else a chance.
         let unasked: HashSet<Pii<String>> = chosen
@@ -236,19 +273,17 @@ impl Appender {
         job.asked.extend(unasked);
         job.messages.extend(found);
         let collection = self.log.collection();
-        if job.people.is_none() {
-            // For all items that are open, once too.
-            let mut wanted = Wanted::default();
-            job.open().for_each(|(_, item)| wanted.add(item));
-            job.people = Some(gather(&view.people, collection, wanted, within).await?);
-        }
-        let strangers = job.strangers(&chosen);
-        if let (false, Some(people)) = (strangers.is_empty(), &mut job.people) {
-            people.add(gather(&view.people, collection, Wanted::contacts(strangers), within).await?);
+        // For these alone, so that each insert goes on from there; kept, so that whoever comes again need not ask again.
+        let wanted = job.unmet(&chosen);
+        if !wanted.is_empty() {
+            let gathered = gather(&view.people, collection, wanted.clone(), within).await?;
+            view.people.add(gathered.clone());
+            job.people.add(gathered);
+            job.met.merge(wanted);
         }
         let at = self.clock.now();
-        let Some(people) = &mut job.people else { return Ok(Vec::new()) };
         loop {
+            let people = &job.people;
             let basis = Basis { head: view.head, at, messages: &job.messages, people, all_new: job.all_new };
             match draft_all(&chosen, &basis) {
                 Drafted::Ready { drafts, unknown } => {
@@ -259,7 +294,8 @@ impl Appender {
                 }
                 Drafted::Ages(ids) => {
                     for (id, seq) in ages(collection, ids, within).await? {
-                        people.is_since(id, seq);
+                        view.people.is_since(id.clone(), seq);
+                        job.people.is_since(id, seq);
                     }
                 }
                 Drafted::Presence => {
@@ -271,41 +307,8 @@ impl Appender {
     }
 }
 
-const DUPLICATE_KEY: i32 = 11000;
-
 /// Full jitter of at most so many milliseconds, so that writers who met once do not meet again.
 async fn pause(most: u32) {
     let wait = rand::rng().random_range(0..=u64::from(most) * 1000);
     tokio::time::sleep(Duration::from_micros(wait)).await;
-}
-
-enum Insert {
-    /// Ordered insert stopped at this index.
-    Stopped { at: usize, code: i32 },
-    /// The command as a whole was refused and will be again.
-    Refused(String),
-    /// It may have happened or not.
-    Unclear(StoreError),
-}
-
-fn sort(error: Error) -> Insert {
-    if let ErrorKind::InsertMany(InsertManyError { write_errors: Some(errors), write_concern_error: None, .. }) =
-        &*error.kind
-        && let Some(first) = errors.first()
-    {
-        // Such as an election in the middle: no fault of the item's.
-        if passes(first.code) {
-            return Insert::Unclear(StoreError::Away(format!("a write was stopped by code {}", first.code)));
-        }
-        let code = if matches!(first.code, 11001 | 12582) { DUPLICATE_KEY } else { first.code };
-        return Insert::Stopped { at: first.index, code };
-    }
-    if let ErrorKind::InsertMany(_) = &*error.kind {
-        // Written, but not known to be on a majority.
-        return Insert::Unclear(StoreError::Away("the write concern was not met in time".into()));
-    }
-    match StoreError::from_driver("an append", error) {
-        error @ (StoreError::Away(_) | StoreError::TimedOut) => Insert::Unclear(error),
-        other => Insert::Refused(other.to_string()),
-    }
 }

@@ -45,7 +45,7 @@ pub struct IdentityChange {
 }
 
 /// Whom items speak of: what is to be known of them before the items are written.
-#[derive(Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Wanted {
     users: HashSet<Pii<String>>,
     phones: HashSet<Pii<String>>,
@@ -62,13 +62,31 @@ impl Wanted {
     }
 
     /// Contacts that messages were with.
-    pub(super) fn contacts(ids: HashSet<String>) -> Self {
-        Self { ids, ..Self::default() }
+    pub(super) fn add_contacts(&mut self, ids: HashSet<String>) {
+        self.ids.extend(ids);
+    }
+
+    /// Who is not among these.
+    pub(super) fn without(mut self, asked: &Self) -> Self {
+        self.users.retain(|user| !asked.users.contains(user));
+        self.phones.retain(|phone| !asked.phones.contains(phone));
+        self.ids.retain(|id| !asked.ids.contains(id));
+        self
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.users.extend(other.users);
+        self.phones.extend(other.phones);
+        self.ids.extend(other.ids);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.phones.is_empty() && self.ids.is_empty()
     }
 }
 
-/// What is known of these candidates, from memory or else from the log: of many at once by few queries, since a batch of
-/// Meta's may be of a thousand candidates who were never seen.
+/// What is known of these candidates, from memory or else from the log: of many at once by few queries, since each read may
+/// cost as much as an insert, and Meta waits.
 pub(super) async fn gather(
     cached: &People,
     log: &Collection<LogEntry>,
@@ -80,7 +98,7 @@ pub(super) async fn gather(
     let Wanted { mut users, mut phones, mut ids } = wanted;
     users.retain(|user| match cached.by_user(user) {
         Some(known) => {
-            found.remember(&known);
+            found.remember_from(cached, &known);
             found.user_is(user.clone(), known.id);
             false
         }
@@ -88,7 +106,7 @@ pub(super) async fn gather(
     });
     phones.retain(|phone| match cached.by_phone(phone) {
         Some(known) => {
-            found.remember(&known);
+            found.remember_from(cached, &known);
             found.phone_is(phone.clone(), known.id);
             false
         }
@@ -96,7 +114,7 @@ pub(super) async fn gather(
     });
     ids.retain(|id| match cached.known(id) {
         Some(known) => {
-            found.remember(&known);
+            found.remember_from(cached, &known);
             found.is_now(id, &known.id);
             false
         }
@@ -123,6 +141,8 @@ pub(super) async fn gather(
     for (phone, id) in phones.into_iter().filter_map(|(phone, newest)| Some((phone, newest.id?))) {
         found.phone_is(phone, id);
     }
+    // Entries of theirs may be left in the log for a moment more.
+    found.forget_erased(cached);
     Ok(found)
 }
 
@@ -177,47 +197,61 @@ async fn newest<V: Value>(
     let log = log.clone_with_type::<Newest>();
     within
         .run(async move {
-            let read = |e| StoreError::from_driver("the contacts", e);
-            // Entries of a contact are too many to be grouped where what was erased is left out: it has the contact's id only.
-            let by_id = field == "contact_id";
-            if values.len() <= FEW || by_id {
-                let newest = |value: V| {
-                    let mut filter = doc! { field: value.text() };
-                    if by_id {
-                        filter.insert("contact", doc! { "$exists": true });
-                    }
-                    let log = log.clone();
-                    async move {
-                        let fields = doc! { "contact_id": 1, "contact": 1 };
-                        let newest = log
-                            .find_one(filter)
-                            .sort(doc! { "_id": -1 })
-                            .projection(fields)
-                            .max_time(READ)
-                            .await
-                            .map_err(read)?;
-                        Ok::<_, StoreError>(newest.map(|newest| (value, newest)))
-                    }
-                };
-                let found: Vec<_> =
-                    stream::iter(values.into_iter().map(newest)).buffer_unordered(AT_ONCE).try_collect().await?;
-                return Ok(found.into_iter().flatten().collect());
+            if values.len() <= FEW {
+                return one_by_one(&log, field, values).await;
             }
-            let values: Vec<&str> = values.iter().map(Value::text).collect();
-            let path = format!("${field}");
-            // Sorted as the field's own index is, so that the server can jump from value to value.
-            let pipeline = [
-                doc! { "$match": { field: { "$in": values } } },
-                doc! { "$sort": { field: 1, "_id": -1 } },
-                doc! { "$group": {
-                    "_id": path, "contact_id": { "$first": "$contact_id" }, "contact": { "$first": "$contact" },
-                } },
-            ];
-            let cursor = log.aggregate(pipeline).with_type::<Grouped<V>>().max_time(READ).await.map_err(read)?;
-            let all: Vec<Grouped<V>> = cursor.try_collect().await.map_err(read)?;
-            Ok(all.into_iter().map(|grouped| (grouped.value, grouped.newest)).collect())
+            let mut found = grouped(&log, field, &values).await?;
+            // The newest was erased: it has the contact's id only, and an older one is looked for. Not so in the query for
+            // all, which would have to read every entry of each.
+            let erased: HashSet<V> = values
+                .into_iter()
+                .filter(|value| found.get(value).is_some_and(|newest| newest.contact.is_none()))
+                .collect();
+            found.retain(|value, _| !erased.contains(value));
+            found.extend(one_by_one(&log, field, erased).await?);
+            Ok(found)
         })
         .await
+}
+
+async fn one_by_one<V: Value>(
+    log: &Collection<Newest>,
+    field: &'static str,
+    values: HashSet<V>,
+) -> Result<HashMap<V, Newest>, StoreError> {
+    let newest = |value: V| async move {
+        let filter = doc! { field: value.text(), "contact": { "$exists": true } };
+        let newest = log
+            .find_one(filter)
+            .sort(doc! { "_id": -1 })
+            .projection(doc! { "contact_id": 1, "contact": 1 })
+            .max_time(READ)
+            .await
+            .map_err(|e| StoreError::from_driver("the contacts", e))?;
+        Ok::<_, StoreError>(newest.map(|newest| (value, newest)))
+    };
+    let found: Vec<_> = stream::iter(values.into_iter().map(newest)).buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+async fn grouped<V: Value>(
+    log: &Collection<Newest>,
+    field: &'static str,
+    values: &HashSet<V>,
+) -> Result<HashMap<V, Newest>, StoreError> {
+    let read = |e| StoreError::from_driver("the contacts", e);
+    let values: Vec<&str> = values.iter().map(Value::text).collect();
+    // Sorted as the field's own index is, so that the server can jump from value to value, however many entries each has.
+    let pipeline = [
+        doc! { "$match": { field: { "$in": values } } },
+        doc! { "$sort": { field: 1, "_id": -1 } },
+        doc! { "$group": {
+            "_id": format!("${field}"), "contact_id": { "$first": "$contact_id" }, "contact": { "$first": "$contact" },
+        } },
+    ];
+    let cursor = log.aggregate(pipeline).with_type::<Grouped<V>>().max_time(READ).await.map_err(read)?;
+    let all: Vec<Grouped<V>> = cursor.try_collect().await.map_err(read)?;
+    Ok(all.into_iter().map(|grouped| (grouped.value, grouped.newest)).collect())
 }
 
 #[derive(Deserialize)]

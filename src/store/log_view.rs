@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::TryStreamExt;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
+use serde::Deserialize;
 
 use crate::domain::Pii;
 
@@ -21,6 +22,8 @@ const TAIL: usize = 2_000;
 /// What a writer knows of the log, up to `head`.
 pub(super) struct View {
     pub(super) head: Seq,
+    /// The fingerprint of the entry there.
+    fp: String,
     pub(super) fences: Fences,
     pub(super) people: People,
     /// What was erased of Meta's and may still come again.
@@ -33,20 +36,55 @@ impl View {
         self.people.fold(entry);
         self.gone.extend(entry.gone.iter().cloned());
         self.head = entry.seq;
+        self.fp.clone_from(&entry.fp);
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark { seq: self.head, fp: self.fp.clone() }
     }
 }
 
-/// The log as it is now. Head first, then the fences: a fence that is written between the two is read as well, while in
-/// the other order it would be missed.
-pub(super) async fn open(log: &Log) -> Result<View, StoreError> {
-    let head = log.head().await?;
-    let (mut fences, mut gone) = (Fences::default(), HashSet::new());
+/// A place in a log, and what stands there.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Mark {
+    #[serde(rename = "_id")]
+    seq: Seq,
+    #[serde(default)]
+    fp: String,
+}
+
+/// The log as it is now; None where all that is known of it up to `known` still holds and not much was added since. A log
+/// that was restored from a backup meanwhile is another one.
+/// Head first, then the fences: a fence that is written between the two is read as well, while in the other order it would
+/// be missed.
+pub(super) async fn open(log: &Log, known: Option<Mark>) -> Result<Option<View>, StoreError> {
+    let head = mark(log, Document::new()).await?.unwrap_or_default();
+    if let Some(known) = known.filter(|known| goes_on(known, &head)) {
+        let same = known == head || mark(log, doc! { "_id": known.seq }).await? == Some(known);
+        if same {
+            return Ok(None);
+        }
+    }
+    let (mut fences, mut people, mut gone) = (Fences::default(), People::default(), HashSet::new());
     for entry in log.ours().await? {
         fences.fold(&entry);
+        people.fold(&entry);
         // Without an end: they are few, and a status comes up to a month after its message.
         gone.extend(entry.gone);
     }
-    Ok(View { head, fences, people: People::default(), gone })
+    Ok(Some(View { head: head.seq, fp: head.fp, fences, people, gone }))
+}
+
+/// May a log with this head be the one that was known up to there, and is it worth reading what was added?
+fn goes_on(known: &Mark, head: &Mark) -> bool {
+    !known.fp.is_empty() && usize::try_from(head.seq - known.seq).is_ok_and(|more| more < TAIL)
+}
+
+async fn mark(log: &Log, filter: Document) -> Result<Option<Mark>, StoreError> {
+    let marks = log.collection().clone_with_type::<Mark>();
+    let newest = marks.find_one(filter).sort(doc! { "_id": -1 });
+    let mark = newest.projection(doc! { "_id": 1, "fp": 1 }).max_time(READ).await;
+    mark.map_err(|e| StoreError::from_driver("the log", e))
 }
 
 /// Reads what was appended since, by others or by us, and settles what is there. How many entries there were.
@@ -92,4 +130,26 @@ pub(super) async fn find_by_meta_id(
             Ok(found.into_iter().filter_map(|entry| Some((entry.meta_id.clone()?, entry))).collect())
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_known_is_kept_where_it_may_still_hold() {
+        let mark = |seq: Seq, fp: &str| Mark { seq, fp: fp.into() };
+        let most = Seq::try_from(TAIL).unwrap();
+        for (what, known, head, want) in [
+            ("nothing new", mark(7, "a"), mark(7, "a"), true),
+            ("something new", mark(7, "a"), mark(9, "b"), true),
+            ("much that is new", mark(7, "a"), mark(7 + most, "b"), false),
+            ("a log that is shorter than it was", mark(7, "a"), mark(6, "b"), false),
+            ("a log that is empty again", mark(7, "a"), Mark::default(), false),
+            ("an empty one that was known", Mark::default(), mark(1, "a"), false),
+            ("an entry without a fingerprint", mark(7, ""), mark(7, ""), false),
+        ] {
+            assert_eq!(goes_on(&known, &head), want, "{what}");
+        }
+    }
 }

@@ -52,6 +52,8 @@ pub(super) struct People {
     merged: HashMap<String, String>,
     /// The oldest entry of a contact.
     ages: HashMap<String, Seq>,
+    /// Contacts that were erased: entries of theirs may still be read for a while, and must make nobody known again.
+    erased: HashSet<String>,
 }
 
 const SIZE: usize = 4096;
@@ -73,13 +75,16 @@ impl People {
             current: HashMap::new(),
             merged: HashMap::new(),
             ages: HashMap::new(),
+            erased: HashSet::new(),
         }
     }
 
     /// Takes in an entry, in the order of seq.
     pub(super) fn fold(&mut self, entry: &LogEntry) {
         if !entry.erased.is_empty() {
-            self.forget(&entry.erased);
+            self.erased.extend(entry.erased.iter().cloned());
+            let erased: HashSet<String> = entry.erased.iter().cloned().collect();
+            self.forget(&erased);
         }
         let (Some(id), Some(contact)) = (&entry.contact_id, &entry.contact) else { return };
         for merged in &entry.merged {
@@ -89,7 +94,7 @@ impl People {
     }
 
     /// These contacts were erased: who writes under their ids of Meta's from now on is somebody new.
-    fn forget(&mut self, erased: &[String]) {
+    fn forget(&mut self, erased: &HashSet<String>) {
         let kept = |id: &String| !erased.contains(id);
         self.by_user.retain(|_, id| kept(id));
         self.by_phone.retain(|_, id| kept(id));
@@ -98,10 +103,15 @@ impl People {
         self.merged.retain(|from, to| kept(from) && kept(to));
     }
 
-    pub(super) fn learn(&mut self, known: &Known) {
-        if self.current.len().max(self.by_user.len()).max(self.by_phone.len()) >= self.size {
-            *self = Self::of(self.size);
+    fn make_room(&mut self, more: usize) {
+        let most = [self.by_user.len(), self.by_phone.len(), self.current.len(), self.merged.len(), self.ages.len()];
+        if most.into_iter().max().unwrap_or(0).saturating_add(more) > self.size {
+            *self = Self { erased: std::mem::take(&mut self.erased), ..Self::of(self.size) };
         }
+    }
+
+    pub(super) fn learn(&mut self, known: &Known) {
+        self.make_room(1);
         if let Some(user) = &known.contact.user_id {
             self.by_user.insert(user.clone(), known.id.clone());
         }
@@ -116,10 +126,30 @@ impl People {
         self.current.insert(known.id.clone(), known.contact.clone());
     }
 
-    /// The same of all that another knows.
-    pub(super) fn add(&mut self, other: Self) {
-        self.current.extend(other.current);
-        self.merged.extend(other.merged);
+    /// Takes in all that was gathered: it is as of the same head or of a later one, and what stands up to that one is folded
+    /// before anything can be appended.
+    pub(super) fn add(&mut self, gathered: Self) {
+        self.make_room(gathered.current.len().max(gathered.by_user.len()).max(gathered.by_phone.len()));
+        self.by_user.extend(gathered.by_user);
+        self.by_phone.extend(gathered.by_phone);
+        self.current.extend(gathered.current);
+        self.merged.extend(gathered.merged);
+        self.ages.extend(gathered.ages);
+    }
+
+    /// The same of one contact, from what another knows of it.
+    pub(super) fn remember_from(&mut self, other: &Self, known: &Known) {
+        self.remember(known);
+        if let Some(seq) = other.ages.get(&known.id) {
+            self.is_since(known.id.clone(), *seq);
+        }
+    }
+
+    /// Forgets whom another knows to be erased.
+    pub(super) fn forget_erased(&mut self, other: &Self) {
+        if !other.erased.is_empty() {
+            self.forget(&other.erased);
+        }
     }
 
     /// A contact was merged into another.

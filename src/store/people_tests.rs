@@ -247,3 +247,45 @@ fn who_was_erased_comes_back_as_somebody_new() {
     assert_eq!(world.says("", "212", ""), "E - 212 -");
     assert_eq!(world.says("U2", "", ""), "C U2 213 Brahim", "nobody else is forgotten");
 }
+
+#[test]
+fn who_was_erased_is_not_known_again_by_an_entry_that_is_still_there() {
+    let mut people = People::of(3);
+    let known = |id: &str, user: &str| Known { id: id.into(), contact: overlay(None, &hint(user, "", "Amina")) };
+    people.learn(&known("a", "U1"));
+    let erasure = NewEntry { erased: vec!["a".into()], ..NewEntry::of(Kind::Erasure) };
+    people.fold(&crate::store::append_job::draft(&erasure, 9, jiff::Timestamp::UNIX_EPOCH));
+    for n in 0..5 {
+        // Also when all else was forgotten meanwhile.
+        people.learn(&known(&format!("c{n}"), &format!("V{n}")));
+    }
+    let mut gathered = People::of(usize::MAX);
+    for (id, user) in [("a", "U1"), ("b", "U2")] {
+        gathered.remember(&known(id, user));
+        gathered.user_is(Pii(user.into()), id.into());
+    }
+    gathered.forget_erased(&people);
+    people.add(gathered);
+    let found = ["U1", "U2"].map(|user| people.by_user(&Pii(user.into())).map(|known| known.id));
+    assert_eq!(found, [None, Some("b".to_owned())]);
+}
+
+#[test]
+fn what_is_gathered_is_newer_than_what_was_known_and_has_its_bounds() {
+    let mut people = People::of(4);
+    let known = |user: &str, name: &str| Known { id: "a".into(), contact: overlay(None, &hint(user, "", name)) };
+    people.learn(&known("U1", "Amina"));
+    let mut gathered = People::of(usize::MAX);
+    gathered.remember(&known("U1", "Amina B"));
+    gathered.is_since("a".into(), 2);
+    people.add(gathered.clone());
+    assert_eq!(people.by_user(&Pii("U1".into())), Some(known("U1", "Amina B")));
+    let mut other = People::of(usize::MAX);
+    other.remember_from(&people, &known("U1", "Amina B"));
+    assert_eq!(other.ages.get("a"), Some(&2), "what is older is known with it");
+    for n in 0..4 {
+        gathered.remember(&Known { id: format!("c{n}"), ..known("", "") });
+    }
+    people.add(gathered);
+    assert_eq!((people.current.len(), people.by_user.len()), (5, 0), "the rest was forgotten");
+}

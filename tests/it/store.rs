@@ -8,4 +8,5 @@ mod interleavings;
 mod keeping;
 mod log;
 mod people;
+mod progress;
 mod tables;

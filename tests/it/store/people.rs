@@ -154,3 +154,24 @@ async fn replicas_that_race_merge_once() -> Result<()> {
     }
     Ok(())
 }
+
+/// Of many contacts at once the newest entry counts, and where that was erased the newest that still tells.
+#[tokio::test]
+async fn of_many_contacts_the_newest_that_is_known_counts() -> Result<()> {
+    let bed = Bed::start("people-many").await?;
+    let db = bed.company("atlas", "1").await?;
+    let (count, name) = (20, |n: usize| format!("MA.{n}"));
+    append(&db, (0..count).map(|n| from(&format!("a{n}"), &name(n), "")).collect()).await?;
+    append(&db, (0..count).map(|n| from(&format!("b{n}"), &name(n), &format!("21261100{n:02}"))).collect()).await?;
+    let stub = doc! { "$unset": { "contact": "" } };
+    raw_log(&bed, &db).await?.update_one(doc! { "meta_id": "b7" }, stub).await?;
+    append(&db, (0..count).map(|n| status("1", &format!("a{n}"), "read")).collect()).await?;
+    let entries = whole(&db).await?;
+    for n in 0..count {
+        let first = of(&entries, &format!("a{n}"))?;
+        let read = of(&entries, &format!("a{n} read "))?;
+        let known = if n == 7 { first } else { of(&entries, &format!("b{n}"))? };
+        assert_eq!((&read.contact_id, &read.contact), (&first.contact_id, &known.contact), "{n}");
+    }
+    Ok(())
+}
