@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,18 +18,12 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use socketioxide::service::SocketIoService;
-use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::wire::Wire;
+use super::wire::{Cut, Wire};
 
 /// Path of the Socket.IO endpoint.
 pub const PATH: &str = "/socket.io";
-
-/// Cuts one connection, whatever its client does; cancelled too when the connection has ended by itself. Found among the
-/// request's extensions of a socket.
-#[derive(Clone, Debug)]
-pub struct Cut(pub CancellationToken);
 
 /// Which pages may connect.
 #[derive(Debug, Clone, Default)]
@@ -145,12 +140,19 @@ pub struct Door {
     origins: Arc<AllowedOrigins>,
     connections: Arc<AtomicUsize>,
     max_connections: usize,
+    /// Who is not admitted after so long goes.
+    patience: Duration,
 }
 
 impl Door {
     /// A door in front of `sockets`.
-    pub fn new(sockets: SocketIoService<()>, origins: AllowedOrigins, max_connections: usize) -> Self {
-        Self { sockets, origins: Arc::new(origins), connections: Arc::default(), max_connections }
+    pub fn new(
+        sockets: SocketIoService<()>,
+        origins: AllowedOrigins,
+        max_connections: usize,
+        patience: Duration,
+    ) -> Self {
+        Self { sockets, origins: Arc::new(origins), connections: Arc::default(), max_connections, patience }
     }
 
     /// How many upgraded connections there are, admitted or not.
@@ -190,20 +192,28 @@ impl Door {
             return full;
         }
         let (mut parts, body) = request.into_parts();
-        let cut = CancellationToken::new();
+        let cut = Cut::default();
         let mut for_sockets = Request::new(());
         *for_sockets.uri_mut() = parts.uri.clone();
         // Headers stay here: nothing behind the door reads them, and what is not kept can't be leaked.
-        for_sockets.extensions_mut().insert(Cut(cut.clone()));
+        for_sockets.extensions_mut().insert(cut.clone());
         let request = {
             parts.headers.clear();
             Request::from_parts(parts, body)
         };
         let mut sockets = self.sockets.clone();
+        let (stranger, patience) = (cut.clone(), self.patience);
+        tokio::spawn(async move {
+            // The layer behind closes its half after a while, and waits for the other one as long as its client likes.
+            let end = stranger.token.cancelled();
+            if tokio::time::timeout(patience, end).await.is_err() && !stranger.is_admitted() {
+                stranger.token.cancel();
+            }
+        });
         tokio::spawn(async move {
             // A client that went away between request and upgrade: nothing to do, `place` is given back.
             let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
-            let ended = cut.clone().drop_guard();
+            let ended = cut.token.clone().drop_guard();
             let wire = Wire::new(TokioIo::new(upgraded), cut, (ended, place));
             if sockets.call((wire, for_sockets)).await.is_err() {
                 tracing::debug!("an upgraded connection was refused by the Socket.IO layer");

@@ -45,7 +45,8 @@ struct History<'a> {
 struct No(&'static str, &'static str);
 
 const RATE_LIMITED: No = No("rate_limited", "too many events: wait a second");
-const ONE_AT_A_TIME: No = No("rate_limited", "one history at a time: wait for the answer to the one before");
+const ONE_AT_A_TIME: No =
+    No("rate_limited", "one history at a time: wait for the answer to the one before, and read it");
 const UNAVAILABLE: No = No("unavailable", "the history can't be read at the moment: try again");
 const MALFORMED: No = No("malformed", "the payload does not have the documented form");
 
@@ -60,10 +61,15 @@ pub fn register(socket: &SocketRef, session: &Arc<Session>) {
             Ok(request) => request,
             Err(no) => return refuse(ack, &no),
         };
-        // An answer may have a megabyte: nobody has several of them read, waiting or on their way.
+        // An answer may have a megabyte: nobody has several of them read or waiting.
         let Some(_one) = shared.history_turn() else { return refuse(ack, &ONE_AT_A_TIME) };
         match history(&shared, &request).await {
-            Ok((items, more)) => drop(ack.send(&History { items: Items(&items), more })),
+            Ok((items, more)) => {
+                let before = shared.cut.written();
+                if ack.send(&History { items: Items(&items), more }).is_ok() {
+                    shared.history_sent(before, items.iter().map(|item| item.size()).sum());
+                }
+            }
             Err(no) => refuse(ack, &no),
         }
     });

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rand::RngExt;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::{self, Recruiter};
@@ -20,13 +20,16 @@ use super::lines::{LineView, Lines, view};
 use super::metrics::Metrics;
 use super::presence::{self, Full, Local, Person, Seat};
 use super::refusal::Refusal;
+use super::seating::{Comes, Start};
 use super::settings::Settings;
 use super::tail::{Databases, Tail, TailContext};
 use crate::domain::{CompanyId, SharedClock};
-use crate::store::{CompanyDb, Cursor, DeviceKey, LogNews, Revocation, Seq, Start, Store, StoreError};
+use crate::store::{DeviceKey, LogNews, Revocation, Store, StoreError, bounded};
 
 /// Longest name of a device.
 const MAX_DEVICE: usize = 64;
+/// Handshakes that look for their company's record at once: few of the store's connections.
+const OPENS: usize = 8;
 /// A recruiter with too many devices comes back no sooner than this: one must leave first.
 const CROWDED: Duration = Duration::from_secs(10);
 
@@ -48,9 +51,7 @@ pub struct Admitted {
     /// The device's name.
     pub device: String,
     /// Where it starts.
-    pub start: Cursor,
-    /// The newest seq at that moment.
-    pub head: i64,
+    pub start: Start,
     /// The company's tail.
     pub tail: Arc<Tail>,
     /// Its place among the devices.
@@ -78,6 +79,8 @@ pub struct Hub {
     /// None until they were read once: without them nobody is let in.
     revocations: watch::Sender<Option<Arc<Vec<Revocation>>>>,
     draining: watch::Sender<bool>,
+    /// Handshakes that look for their company's record at once.
+    pub(super) opens: Semaphore,
     connects: Mutex<Bucket>,
     recruiters_connects: Mutex<Buckets<Person>>,
 }
@@ -110,6 +113,7 @@ impl Hub {
             news,
             revocations: watch::Sender::new(None),
             draining: watch::Sender::new(false),
+            opens: Semaphore::new(OPENS),
             connects,
             recruiters_connects: Mutex::new(Buckets::new(own, own * 10.0)),
         }
@@ -137,7 +141,7 @@ impl Hub {
     }
 
     /// The whole handshake. `gone` is cancelled when the client's connection has ended.
-    pub async fn admit(&self, handshake: Handshake, gone: &CancellationToken) -> Result<Admitted, Refusal> {
+    pub async fn admit(self: &Arc<Self>, handshake: Handshake, gone: &CancellationToken) -> Result<Admitted, Refusal> {
         if *self.draining.borrow() {
             return Err(self.retry_later());
         }
@@ -163,96 +167,22 @@ impl Hub {
             return Err(Refusal::RetryLater(retry_after(wait, rand::rng().random())));
         }
         let tail = self.tail(&recruiter.company);
-        let seated = async {
-            let db = self.store.companies().open(&recruiter.company).await?;
-            let head = match &db {
-                Some(db) => tail.newest(db).await?,
-                None => 0,
-            };
-            // Hundreds may come back in one second: they wait here, not those whose messages are being written.
-            let _turn = tail.turn().await;
-            let cursor = handshake.cursor.as_deref();
-            let (start, head) = match self.place(db.as_ref(), head, &recruiter, &device, cursor).await? {
-                Ok(place) => place,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
-            let is_there = || !gone.is_cancelled();
-            let claim = self.store.presence().claim(&key, self.clock.now(), is_there).await?;
-            Ok(claim.map(|claim| (start, head, claim)).ok_or_else(|| self.retry_later()))
-        };
-        let (start, head, claim) = match tokio::time::timeout(self.settings.handshake_store_limit, seated).await {
-            Ok(Ok(seated)) => seated?,
-            Ok(Err(StoreError::CompanyErased(_))) => return Err(Refusal::Unauthorized("company_erased")),
-            Ok(Err(error)) => {
+        let deadline = Instant::now() + self.settings.handshake_store_limit;
+        let comes = Comes { key, cursor: handshake.cursor, deadline, gone: gone.clone() };
+        // In a task of its own: an operation that is dropped half-way costs its connection, and a store that is slow already
+        // would be asked for a new one by each who does not wait any longer.
+        let seated = bounded(deadline, Arc::clone(self).seat(comes, Arc::clone(&tail)));
+        let (start, claim) = match seated.await {
+            Ok(seated) => seated?,
+            Err(StoreError::CompanyErased(_)) => return Err(Refusal::Unauthorized("company_erased")),
+            Err(StoreError::TimedOut) => return Err(self.retry_later()),
+            Err(error) => {
                 tracing::warn!(company = %recruiter.company, %error, "a recruiter could not be let in");
                 return Err(self.retry_later());
             }
-            Err(_) => return Err(self.retry_later()),
         };
         let seat = room.seat(claim.number);
-        Ok(Admitted { recruiter, device, start, head, tail, seat })
-    }
-
-    /// Where the device starts, and the newest seq: `head`, or what it must have been for the cursor.
-    async fn place(
-        &self,
-        db: Option<&CompanyDb>,
-        head: Seq,
-        recruiter: &Recruiter,
-        device: &str,
-        cursor: Option<&str>,
-    ) -> Result<Result<(Cursor, i64), Refusal>, StoreError> {
-        let given = match cursor {
-            None => None,
-            Some(text) => match text.parse::<Cursor>() {
-                Ok(cursor) => Some(cursor),
-                // Not one of ours: as good as another log's.
-                Err(_) => Some(Cursor { seq: i64::MAX, fingerprint: String::new() }),
-            },
-        };
-        let Some(db) = db else {
-            // No record yet: an empty log.
-            return Ok(match given {
-                Some(cursor) if cursor.seq != 0 => Err(Refusal::CursorReset),
-                _ => Ok((Cursor { seq: 0, fingerprint: String::new() }, 0)),
-            });
-        };
-        let log = db.log();
-        let (wanted, stored) = match given {
-            Some(cursor) => (Some(cursor), false),
-            None => (db.cursors().get(&recruiter.recruiter, device).await?, true),
-        };
-        let seq = match &wanted {
-            Some(cursor) => match log.judge(cursor, head).await? {
-                Start::After(seq) if seq == cursor.seq => return Ok(Ok((cursor.clone(), head.max(seq)))),
-                Start::After(seq) => Some(seq),
-                Start::Reset => None,
-            },
-            None => None,
-        };
-        if let Some(seq) = seq {
-            return Ok(Ok((log.cursor_at(seq).await?, head)));
-        }
-        if wanted.is_some() && !stored {
-            // The client clears its store now and comes back without a cursor. What it had may go back to the first item,
-            // so its device begins there: the newest alone would leave it with less than it had.
-            let first = Cursor { seq: 0, fingerprint: String::new() };
-            db.cursors().reset(&recruiter.recruiter, device, &first, self.clock.now()).await?;
-            return Ok(Err(Refusal::CursorReset));
-        }
-        let start = self.first_time(db).await?;
-        if wanted.is_some() {
-            // The stop is of another log, and the client keeps nothing of its own: it begins anew.
-            db.cursors().reset(&recruiter.recruiter, device, &start, self.clock.now()).await?;
-        }
-        Ok(Ok((start, head)))
-    }
-
-    async fn first_time(&self, db: &CompanyDb) -> Result<Cursor, StoreError> {
-        let window = i64::try_from(self.settings.first_time_window.as_secs()).unwrap_or(i64::MAX / 2);
-        let since = Timestamp::from_second(self.clock.now().as_second().saturating_sub(window));
-        let seq = db.log().start_for_new(self.settings.first_time_items, since.unwrap_or(Timestamp::MIN)).await?;
-        db.log().cursor_at(seq).await
+        Ok(Admitted { recruiter, device, start, tail, seat })
     }
 
     fn tail(&self, company: &CompanyId) -> Arc<Tail> {
@@ -347,7 +277,8 @@ impl Hub {
         let _ = draining.wait_for(|draining| *draining).await;
     }
 
-    fn retry_later(&self) -> Refusal {
+    /// Come again in a while.
+    pub(super) fn retry_later(&self) -> Refusal {
         Refusal::RetryLater(retry_after(Duration::from_secs(1), rand::rng().random()))
     }
 

@@ -2,6 +2,8 @@
 
 use secrecy::SecretString;
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::delivery::AllowedOrigins;
 use crate::delivery::auth::TokenPolicy;

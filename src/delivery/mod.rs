@@ -2,8 +2,9 @@
 //!
 //! The path of a message, in the order of the files: `wake` hears that a log grew; the company's `tail` reads the log,
 //! renders each entry (`item`) and keeps a ring (`page`); each recruiter's `session` takes pages from there, or
-//! from `catch_up` when it is behind, and waits for acks. The path of a recruiter: `door` (HTTP, origins), `wire` (the stream), `hub` with `auth` and `keys` (who may
-//! come in, and where a device starts), `session` and `events`.
+//! from `catch_up` when it is behind, and waits for acks; `stops` writes where its device stopped. The path of a recruiter:
+//! `door` (HTTP, origins), `wire` (the stream), `hub` with `auth` and `keys` (who may come in), `seating` (where a device
+//! starts), `session` and `events`.
 //! A company is named by a token and by nothing else. Nothing here writes to a log.
 
 mod auth;
@@ -19,10 +20,11 @@ mod metrics;
 mod page;
 mod presence;
 mod refusal;
-mod restart;
+mod seating;
 mod server;
 mod session;
 mod settings;
+mod stops;
 mod tail;
 mod wake;
 mod wire;

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
@@ -21,6 +22,9 @@ pub const PAGE_BYTES: usize = 1_000_000;
 pub const RING_ITEMS: usize = 1_000;
 /// Most bytes that a ring keeps, however few items that are.
 pub const RING_BYTES: usize = 8 * 1_000_000;
+/// So long a ring keeps an item: whoever is further behind than that reads the log. It bounds what the rings of many companies
+/// take together by what comes in that time.
+pub const RING_TIME: Duration = Duration::from_secs(120);
 /// `{"items":[],"cursor":"..."}` and the event's name, generously.
 const ENVELOPE: usize = 200;
 
@@ -88,7 +92,7 @@ pub enum Next {
 /// The newest items of a company's log, without gaps.
 #[derive(Default)]
 pub struct Ring {
-    items: VecDeque<Arc<Item>>,
+    items: VecDeque<(Instant, Arc<Item>)>,
     bytes: usize,
     /// The newest seq that is known; the ring may be empty and yet stand somewhere.
     head: Seq,
@@ -101,7 +105,7 @@ impl Ring {
     }
 
     /// Appends what was read after the newest one. A jump (retention, a restored log) empties the ring first.
-    pub fn push(&mut self, item: Arc<Item>) {
+    pub fn push(&mut self, item: Arc<Item>, now: Instant) {
         if item.seq <= self.head {
             return;
         }
@@ -110,11 +114,26 @@ impl Ring {
         }
         self.head = item.seq;
         self.bytes += item.size();
-        self.items.push_back(item);
+        self.items.push_back((now, item));
         while self.items.len() > RING_ITEMS || (self.bytes > RING_BYTES && self.items.len() > 1) {
-            if let Some(oldest) = self.items.pop_front() {
-                self.bytes -= oldest.size();
-            }
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some((_, oldest)) = self.items.pop_front() {
+            self.bytes -= oldest.size();
+        }
+    }
+
+    /// Lets go of what has been here for long.
+    pub fn forget_old(&mut self, now: Instant) {
+        while self.items.front().is_some_and(|(since, _)| now.saturating_duration_since(*since) >= RING_TIME) {
+            self.pop();
+        }
+        // A busy hour is not kept room for.
+        if self.items.capacity() > 4 * self.items.len().max(16) {
+            self.items.shrink_to_fit();
         }
     }
 
@@ -129,9 +148,9 @@ impl Ring {
         if seq >= self.head {
             return Next::CaughtUp;
         }
-        let Some(first) = self.items.front().map(|item| item.seq) else { return Next::Behind };
+        let Some(first) = self.items.front().map(|(_, item)| item.seq) else { return Next::Behind };
         match usize::try_from(seq + 1 - first) {
-            Ok(skip) => Page::of(self.items.iter().skip(skip)).map_or(Next::Behind, Next::Page),
+            Ok(skip) => Page::of(self.items.iter().skip(skip).map(|(_, item)| item)).map_or(Next::Behind, Next::Page),
             Err(_) => Next::Behind,
         }
     }
@@ -189,7 +208,7 @@ mod tests {
         let mut ring = Ring::at(10);
         assert!(matches!(ring.after(10), Next::CaughtUp));
         assert!(matches!(ring.after(9), Next::Behind));
-        (11..=2_000).for_each(|seq| ring.push(item(seq, 10)));
+        (11..=2_000).for_each(|seq| ring.push(item(seq, 10), Instant::now()));
         assert_eq!(ring.head, 2_000);
         assert!(matches!(ring.after(2_000), Next::CaughtUp));
         assert!(matches!(ring.after(500), Next::Behind));
@@ -203,9 +222,10 @@ mod tests {
     #[test]
     fn a_jump_empties_the_ring_and_repeats_are_ignored() {
         let mut ring = Ring::at(0);
-        (1..=5).for_each(|seq| ring.push(item(seq, 10)));
-        ring.push(item(3, 10));
-        ring.push(item(9, 10));
+        let now = Instant::now();
+        (1..=5).for_each(|seq| ring.push(item(seq, 10), now));
+        ring.push(item(3, 10), now);
+        ring.push(item(9, 10), now);
         assert!(matches!(ring.after(4), Next::Behind));
         let Next::Page(page) = ring.after(8) else { panic!("the ring holds 9") };
         assert_eq!(seqs(&page), [9]);
@@ -214,9 +234,27 @@ mod tests {
     #[test]
     fn the_ring_is_bounded_by_bytes() {
         let mut ring = Ring::at(0);
-        (1..=50).for_each(|seq| ring.push(item(seq, 1_000_000)));
+        let now = Instant::now();
+        (1..=50).for_each(|seq| ring.push(item(seq, 1_000_000), now));
         assert!(ring.items.len() <= 8 && ring.bytes <= RING_BYTES);
-        ring.push(item(51, 20_000_000));
+        ring.push(item(51, 20_000_000), now);
         assert!(matches!(ring.after(50), Next::Page(_)));
+    }
+
+    #[test]
+    fn the_ring_is_bounded_by_time() {
+        let (mut ring, start) = (Ring::at(0), Instant::now());
+        (1..=1_000u32).for_each(|seq| ring.push(item(seq.into(), 10), start + Duration::from_secs(1) * seq));
+        ring.forget_old(start + Duration::from_secs(1_001));
+        assert!(matches!(ring.after(880), Next::Behind));
+        let Next::Page(page) = ring.after(881) else { panic!("the ring holds 882") };
+        assert_eq!((page.items[0].seq, ring.items.len()), (882, 119));
+        assert!(ring.items.capacity() <= 4 * 119);
+        ring.forget_old(start + Duration::from_secs(2_000));
+        // It is empty, and stands where it stood.
+        assert!(matches!(ring.after(1_000), Next::CaughtUp) && matches!(ring.after(999), Next::Behind));
+        assert_eq!(ring.bytes, 0);
+        ring.push(item(1_001, 10), start + Duration::from_secs(2_000));
+        assert!(matches!(ring.after(1_000), Next::Page(_)));
     }
 }

@@ -11,7 +11,7 @@ use socketioxide::{ParserConfig, SocketIo, TransportType};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::door::{Cut, Door, PATH};
+use super::door::{Door, PATH};
 use super::hub::{Handshake, Hub};
 use super::keys::Keys;
 use super::lines::Lines;
@@ -19,8 +19,10 @@ use super::metrics::Metrics;
 use super::refusal::Refusal;
 use super::session::Session;
 use super::settings::Settings;
-use super::{events, restart, wake};
+use super::wire::Cut;
+use super::{events, wake};
 use crate::domain::{CompanyId, SharedClock};
+use crate::restart::after_panics;
 use crate::store::{Seq, Store};
 use crate::telemetry::Readiness;
 
@@ -61,7 +63,7 @@ impl Delivery {
         let hub = Arc::new(Hub::new(store, keys, lines, settings, metrics, clock, news));
         let stop = CancellationToken::new();
         let revocations = readiness.part("revocations");
-        let background = |name, read: Reader| tokio::spawn(restart::after_panics(name, None, read, stop.clone()));
+        let background = |name, read: Reader| tokio::spawn(after_panics(name, None, read, stop.clone()));
         let of = hub.clone();
         background("logs", Box::new(move || wake::logs(of.clone(), alive.clone()).boxed()));
         let of = hub.clone();
@@ -114,12 +116,13 @@ fn door(hub: &Arc<Hub>) -> Door {
         .build_with_inner_svc(());
     let at_the_door = hub.clone();
     let middleware = async move |socket: SocketRef, TryData(handshake): TryData<Handshake>| {
-        let cut = socket.req_parts().extensions.get::<Cut>().map(|cut| cut.0.clone()).unwrap_or_default();
+        let cut = socket.req_parts().extensions.get::<Cut>().cloned().unwrap_or_default();
         let admitted = match handshake {
-            Ok(handshake) => at_the_door.admit(handshake, &cut).await,
+            Ok(handshake) => at_the_door.admit(handshake, &cut.token).await,
             Err(_) => Err(Refusal::Unauthorized("malformed")),
         };
         let admitted = admitted.inspect_err(|refusal| at_the_door.metrics.refusal(refusal.label()))?;
+        cut.admit();
         let session = Arc::new(Session::new(at_the_door.clone(), admitted, cut));
         events::register(&socket, &session);
         socket.extensions.insert(Seated(session));
@@ -131,5 +134,6 @@ fn door(hub: &Arc<Hub>) -> Door {
         }
     };
     io.ns("/", connected.with(middleware));
-    Door::new(sockets, settings.origins.clone(), settings.max_connections)
+    let patience = settings.connect_timeout + settings.handshake_store_limit;
+    Door::new(sockets, settings.origins.clone(), settings.max_connections, patience)
 }

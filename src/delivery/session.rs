@@ -4,7 +4,7 @@
 //! nothing is skipped; what was acked late or twice is dropped by the client's rule (ignore a seq that you have).
 //! Must never send an item of another company: everything comes from the tail and the database of the token's company.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use serde::de::IgnoredAny;
 use socketioxide::extract::SocketRef;
 use socketioxide::{AckError, SendError, SocketError};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Recruiter;
@@ -25,16 +24,15 @@ use super::lines::{self, LineView};
 use super::metrics::{Metrics, Share};
 use super::page::{Next, Page};
 use super::presence::Seat;
+use super::seating::Start;
 use super::settings::AGAIN;
+use super::stops;
 use super::tail::{Status, Tail};
-use crate::store::{Cursor, Seq, bounded};
+use super::wire::Cut;
+use crate::store::{Cursor, Seq};
 
 /// Missing acks in a row before a client is told that it is too slow.
 const MISSING_ACKS: u32 = 3;
-/// A device's stop is written at most this often, and at the end.
-const CURSOR_PAUSE: Duration = Duration::from_secs(1);
-/// Writing it may take so long.
-const CURSOR_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -70,16 +68,20 @@ pub struct Session {
     pub(super) token: watch::Sender<Recruiter>,
     pub(super) tail: Arc<Tail>,
     /// Ends the TCP connection.
-    pub(super) cut: CancellationToken,
+    pub(super) cut: Cut,
     /// The connection is over, whoever ended it.
     pub(super) closed: CancellationToken,
-    device: String,
-    start: Cursor,
+    pub(super) device: String,
+    pub(super) start: Cursor,
+    /// The start is written nowhere yet.
+    pub(super) fresh: bool,
     head: Seq,
     seat: Seat,
     events: Mutex<EventLimit>,
     /// One `history` at a time.
     history: Semaphore,
+    /// How much the client must have taken before the next one: as much as the last answer was.
+    history_after: AtomicU64,
     /// It was cut for too many events.
     flooded: AtomicBool,
 }
@@ -102,8 +104,9 @@ enum End {
 
 impl Session {
     /// A session for an admitted connection.
-    pub fn new(hub: Arc<Hub>, admitted: Admitted, cut: CancellationToken) -> Self {
-        let Admitted { recruiter, device, start, head, tail, seat } = admitted;
+    pub fn new(hub: Arc<Hub>, admitted: Admitted, cut: Cut) -> Self {
+        let Admitted { recruiter, device, start, tail, seat } = admitted;
+        let Start { at: start, head, fresh } = start;
         let events = EventLimit::new(hub.settings.events_per_second, hub.clock.monotonic());
         Self {
             token: watch::Sender::new(recruiter),
@@ -112,10 +115,12 @@ impl Session {
             closed: CancellationToken::new(),
             device,
             start,
+            fresh,
             head,
             seat,
             events: Mutex::new(events),
             history: Semaphore::new(1),
+            history_after: AtomicU64::new(0),
             flooded: AtomicBool::new(false),
             hub,
         }
@@ -127,25 +132,33 @@ impl Session {
         let verdict = self.events.lock().unwrap_or_else(PoisonError::into_inner).count(now);
         if verdict == Verdict::Flood {
             self.flooded.store(true, Ordering::Relaxed);
-            self.cut.cancel();
+            self.cut.token.cancel();
         }
         verdict
     }
 
-    /// Held while a `history` is read and answered; None when one is already.
+    /// Held while a `history` is read and answered; None when one is already, or when its client has not taken the last one:
+    /// what is answered waits in memory.
     pub(super) fn history_turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.history.try_acquire().ok()
+        let turn = self.history.try_acquire().ok()?;
+        let waits = self.cut.is_blocked() && self.cut.written() < self.history_after.load(Ordering::Relaxed);
+        (!waits).then_some(turn)
+    }
+
+    /// A `history` of so many bytes is on its way, behind what the client had taken before.
+    pub(super) fn history_sent(&self, before: u64, bytes: usize) {
+        self.history_after.store(before + bytes as u64, Ordering::Relaxed);
     }
 
     /// Runs the connection to its end.
     pub async fn run(self: Arc<Self>, socket: SocketRef) {
         // Also after a panic: a client that is connected and hears nothing would not come back.
-        let _cut = self.cut.clone().drop_guard();
+        let _cut = self.cut.token.clone().drop_guard();
         let connected = Share::of(&self.hub.metrics.sockets, 1);
         let company = self.token.borrow().company.clone();
         tracing::debug!(%company, socket = %socket.id, start = self.start.seq, head = self.head, "a recruiter came");
         let (stops, stop) = watch::channel(self.start.clone());
-        let keeper = tokio::spawn(keep_cursor(self.clone(), stop));
+        let keeper = tokio::spawn(stops::keep(self.clone(), stop));
         let end = self.serve(&socket, stops).await;
         let reason = match end {
             End::Goodbye(reason) => reason.as_str(),
@@ -162,7 +175,7 @@ impl Session {
                 tokio::time::sleep(self.hub.settings.farewell).await;
             }
         }
-        self.cut.cancel();
+        self.cut.token.cancel();
         if keeper.await.is_err() {
             tracing::error!(%company, "a device's stop is no longer written: its task panicked");
         }
@@ -333,35 +346,5 @@ impl Session {
             self.hub.metrics.page("timeout");
         }
         Err(End::Goodbye(Goodbye::TooSlow))
-    }
-}
-
-/// Writes the device's stop as it moves, and where it stood at the end. The client's own cursor is what counts; this one
-/// is for clients that come without.
-async fn keep_cursor(session: Arc<Session>, mut stop: watch::Receiver<Cursor>) {
-    let recruiter = session.token.borrow().recruiter.clone();
-    let (mut written, mut over) = (session.start.clone(), false);
-    while !over {
-        over = stop.changed().await.is_err();
-        if *stop.borrow_and_update() == written {
-            continue;
-        }
-        if let Some(db) = session.tail.database() {
-            // After a message that all recruiters of a company got, all their stops move at once: they wait for each other,
-            // and what they came to meanwhile is written with them.
-            let turn = session.tail.stop_turn().await;
-            let cursor = stop.borrow_and_update().clone();
-            let (now, recruiter, device) = (session.hub.clock.now(), recruiter.clone(), session.device.clone());
-            let stands = cursor.clone();
-            let write = async move { db.cursors().advance(&recruiter, &device, &cursor, now).await };
-            match bounded(Instant::now() + CURSOR_LIMIT, write).await {
-                Ok(_) => written = stands,
-                Err(error) => tracing::debug!(%error, "a device's stop could not be written, the next one will be"),
-            }
-            drop(turn);
-        }
-        if !over {
-            tokio::time::sleep(CURSOR_PAUSE).await;
-        }
     }
 }

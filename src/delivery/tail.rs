@@ -15,9 +15,9 @@ use super::catch_up::{CatchUp, Turn, Turns};
 use super::item;
 use super::metrics::Metrics;
 use super::page::{Next, PAGE_BYTES, Page, Ring};
-use super::restart;
 use super::settings::Settings;
 use crate::domain::{CompanyId, SharedClock};
+use crate::restart::after_panics;
 use crate::store::{CompanyDb, CompanyState, Kind, LogEntry, Seq, Store, StoreError};
 
 /// Read at once by the tail.
@@ -89,7 +89,7 @@ impl Tail {
         let (task_shared, task_stop) = (shared.clone(), stop.clone());
         tokio::spawn(async move {
             let again = || read(task_shared.clone(), context.clone());
-            restart::after_panics("tail", Some(&task_shared.company), again, task_stop).await;
+            after_panics("tail", Some(&task_shared.company), again, task_stop).await;
         });
         Self { shared, _stop: stop.drop_guard() }
     }
@@ -232,7 +232,7 @@ async fn erased(company: &CompanyId, context: &TailContext) -> bool {
 
 fn take(shared: &Shared, context: &TailContext, entries: &[LogEntry]) {
     let Some(newest) = entries.last().map(|entry| entry.seq) else { return };
-    let now = context.clock.now();
+    let (now, since) = (context.clock.now(), context.clock.monotonic());
     let rendered: Vec<_> =
         entries.iter().filter_map(|entry| Some((entry.kind, Arc::new(item::render(entry)?)))).collect();
     {
@@ -243,7 +243,7 @@ fn take(shared: &Shared, context: &TailContext, entries: &[LogEntry]) {
                 ring.forget();
                 shared.catch_up.clear();
             }
-            ring.push(item);
+            ring.push(item, since);
         }
     }
     shared.head.send_replace(newest);
@@ -251,7 +251,9 @@ fn take(shared: &Shared, context: &TailContext, entries: &[LogEntry]) {
 
 /// Until there is news, or it is time to look without any.
 async fn wait(shared: &Shared, context: &TailContext, closing: bool) {
-    shared.catch_up.forget(context.clock.monotonic());
+    let now = context.clock.monotonic();
+    shared.catch_up.forget(now);
+    shared.ring.write().unwrap_or_else(PoisonError::into_inner).forget_old(now);
     let mut news = context.news.clone();
     let alive = *news.borrow_and_update();
     let pause = if alive && !closing { context.settings.sweep } else { context.settings.poll };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::hub::Hub;
@@ -139,7 +140,8 @@ pub(super) async fn sessions(hub: Arc<Hub>) {
         loop {
             if !hub.presence.is_empty() {
                 // A store that is away takes no claims either: nothing is missed by not looking.
-                let claims = hub.store.presence().since(hub.clock.now() - CLOCK_SKEW).await.unwrap_or_default();
+                let since = hub.clock.now().checked_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
+                let claims = hub.store.presence().since(since).await.unwrap_or_default();
                 claims.iter().for_each(|claim| hub.presence.claimed(claim));
             }
             tokio::time::sleep(hub.settings.control_poll).await;

@@ -1,15 +1,22 @@
 //! The upgraded connection on its way to socketioxide: a stream that can be cut from outside, that holds the place of
 //! its connection in the count, and that completes a refused handshake's `connect_error` (see `refusal`).
 //!
+//! It ends when it is cut, whichever half somebody waits on, and by itself when a client takes nothing for half a minute: what
+//! waits for such a client is memory. Until somebody is admitted it reads no more than a handshake may have.
+//!
 //! Until the handshake is over, outgoing WebSocket frames are looked at one by one (a server's frames are not masked);
 //! afterwards bytes pass through untouched. Must never hold bytes back once the handshake is over, and never look at
 //! what a client sends.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::refusal::complete_connect_error;
@@ -89,25 +96,94 @@ fn text_frame(payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
+/// Cuts one connection, whatever its client does; cancelled too when the connection has ended by itself. Found among the
+/// request's extensions of a socket.
+#[derive(Clone, Debug, Default)]
+pub struct Cut {
+    /// The end.
+    pub token: CancellationToken,
+    admitted: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    blocked: Arc<AtomicBool>,
+}
+
+impl Cut {
+    /// Somebody with a good token is on it.
+    pub fn admit(&self) {
+        self.admitted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there is.
+    pub fn is_admitted(&self) -> bool {
+        self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the client's side has taken so far.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Whether something waits for the client to take it.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+}
+
+/// A client that takes nothing for so long gets nothing more. Acks are missing for as long before that.
+const STALL: Duration = Duration::from_secs(30);
+/// Bytes that a client may send before it is admitted: a message of the largest size, and what is around it.
+const HANDSHAKE_BYTES: usize = 72 * 1024;
+
 /// The stream that socketioxide gets. `G` is whatever has to live exactly as long as the connection.
 pub struct Wire<S, G> {
     stream: S,
     filter: HandshakeFilter,
     pending: Vec<u8>,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    cut: Cut,
+    // One for each half: they are waited on by different tasks, and each future wakes one of them.
+    cut_read: Pin<Box<WaitForCancellationFutureOwned>>,
+    cut_write: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+    read: usize,
     _guard: G,
 }
 
 impl<S, G> Wire<S, G> {
     /// Wraps the stream; it ends when `cut` is cancelled.
-    pub fn new(stream: S, cut: CancellationToken, guard: G) -> Self {
+    pub fn new(stream: S, cut: Cut, guard: G) -> Self {
+        let cancelled = || Box::pin(cut.token.clone().cancelled_owned());
         Self {
             stream,
             filter: HandshakeFilter::default(),
             pending: Vec::new(),
-            cut: Box::pin(cut.cancelled_owned()),
+            cut_read: cancelled(),
+            cut_write: cancelled(),
+            cut,
+            stalled: None,
+            read: 0,
             _guard: guard,
         }
+    }
+
+    /// What came of writing, unless it is time to end.
+    fn unless_over<T>(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if self.cut.token.is_cancelled() {
+            return Poll::Ready(Err(cut_off()));
+        }
+        self.cut.blocked.store(wrote.is_pending(), Ordering::Relaxed);
+        if wrote.is_ready() {
+            self.stalled = None;
+            return wrote;
+        }
+        if self.cut_write.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(cut_off()));
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+        ready!(stalled.as_mut().poll(cx));
+        // Whoever reads from it must hear of it too.
+        self.cut.token.cancel();
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
     }
 }
 
@@ -116,9 +192,33 @@ fn cut_off() -> io::Error {
 }
 
 impl<S: AsyncWrite + Unpin, G: Unpin> Wire<S, G> {
+    fn try_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_pending(cx))?;
+        if self.filter.is_over() {
+            return Pin::new(&mut self.stream).poll_write(cx, buf);
+        }
+        self.filter.feed(buf, &mut self.pending);
+        // The bytes are ours now: a part that can't be written yet goes out with the next write or flush.
+        match self.poll_pending(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(buf.len())),
+        }
+    }
+
+    fn try_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_pending(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn try_shut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_pending(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.pending))?;
+            self.stalled = None;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -131,38 +231,42 @@ impl<S: AsyncWrite + Unpin, G: Unpin> Wire<S, G> {
 impl<S: AsyncRead + Unpin, G: Unpin> AsyncRead for Wire<S, G> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.cut.as_mut().poll(cx).is_ready() {
+        if this.cut_read.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(cut_off()));
         }
-        Pin::new(&mut this.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        if this.read <= HANDSHAKE_BYTES && !this.cut.is_admitted() {
+            this.read += buf.filled().len() - before;
+            if this.read > HANDSHAKE_BYTES {
+                this.cut.token.cancel();
+                return Poll::Ready(Err(cut_off()));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin, G: Unpin> AsyncWrite for Wire<S, G> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        ready!(this.poll_pending(cx))?;
-        if this.filter.is_over() {
-            return Pin::new(&mut this.stream).poll_write(cx, buf);
+        let wrote = this.try_write(cx, buf);
+        if let Poll::Ready(Ok(bytes)) = wrote {
+            this.cut.written.fetch_add(bytes as u64, Ordering::Relaxed);
         }
-        this.filter.feed(buf, &mut this.pending);
-        // The bytes are ours now: a part that can't be written yet goes out with the next write or flush.
-        match this.poll_pending(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            _ => Poll::Ready(Ok(buf.len())),
-        }
+        this.unless_over(cx, wrote)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_pending(cx))?;
-        Pin::new(&mut this.stream).poll_flush(cx)
+        let flushed = this.try_flush(cx);
+        this.unless_over(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_pending(cx))?;
-        Pin::new(&mut this.stream).poll_shutdown(cx)
+        let shut = this.try_shut(cx);
+        this.unless_over(cx, shut)
     }
 }
 
@@ -222,7 +326,7 @@ mod tests {
     async fn the_stream_ends_when_it_is_cut() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (near, mut far) = tokio::io::duplex(64);
-        let cut = CancellationToken::new();
+        let cut = Cut::default();
         let mut wire = Wire::new(near, cut.clone(), ());
         wire.write_all(&frames(&[r#"44{"message":"revoked"}"#])).await.unwrap();
         wire.flush().await.unwrap();
@@ -230,7 +334,69 @@ mod tests {
         far.read_exact(&mut got).await.unwrap();
         assert!(got.ends_with(br#""data":{"code":"revoked"}}"#));
         let reader = tokio::spawn(async move { wire.read_u8().await });
-        cut.cancel();
+        cut.token.cancel();
         assert_eq!(reader.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    }
+
+    /// A wire whose client has taken what fits into its buffer, and nothing since.
+    async fn full(cut: &Cut) -> (Wire<tokio::io::DuplexStream, ()>, tokio::io::DuplexStream) {
+        use tokio::io::AsyncWriteExt;
+        let (near, far) = tokio::io::duplex(64);
+        let mut wire = Wire::new(near, cut.clone(), ());
+        wire.write_all(&frames(&["0{}", "40{}"])).await.unwrap();
+        wire.write_all(&vec![0; 64 - frames(&["0{}", "40{}"]).len()]).await.unwrap();
+        (wire, far)
+    }
+
+    #[tokio::test]
+    async fn a_cut_reaches_who_waits_to_write() {
+        use tokio::io::AsyncWriteExt;
+        let cut = Cut::default();
+        let (wire, _far) = full(&cut).await;
+        let (mut reader, mut writer) = tokio::io::split(wire);
+        let reader = tokio::spawn(async move { tokio::io::AsyncReadExt::read_u8(&mut reader).await });
+        let writer = tokio::spawn(async move { writer.write_all(b"more").await });
+        tokio::task::yield_now().await;
+        assert!(!reader.is_finished() && !writer.is_finished());
+        cut.token.cancel();
+        assert_eq!(writer.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(reader.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_gets_nothing_more() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let cut = Cut::default();
+        let (mut wire, mut far) = full(&cut).await;
+        // A little now and then is enough.
+        let slow = async {
+            for _ in 0..5 {
+                tokio::time::sleep(STALL - Duration::from_secs(1)).await;
+                far.read_exact(&mut [0; 8]).await.unwrap();
+            }
+        };
+        let (wrote, ()) = tokio::join!(wire.write_all(&[0; 40]), slow);
+        wrote.unwrap();
+        let began = tokio::time::Instant::now();
+        assert_eq!(wire.write_all(&[0; 40]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= STALL && cut.token.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_stranger_says_no_more_than_a_handshake() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for admitted in [false, true] {
+            let (near, mut far) = tokio::io::duplex(1024 * 1024);
+            let cut = Cut::default();
+            let mut wire = Wire::new(near, cut.clone(), ());
+            if admitted {
+                cut.admit();
+            }
+            far.write_all(&vec![0; HANDSHAKE_BYTES]).await.unwrap();
+            let mut got = vec![0; HANDSHAKE_BYTES];
+            wire.read_exact(&mut got).await.unwrap();
+            far.write_all(&[0]).await.unwrap();
+            assert_eq!((wire.read_u8().await.is_ok(), cut.token.is_cancelled()), (admitted, !admitted));
+        }
     }
 }

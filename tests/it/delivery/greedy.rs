@@ -133,3 +133,57 @@ async fn a_deaf_client_fills_no_memory() -> Result<()> {
     assert!((5..45).contains(&pages), "{end}");
     Ok(())
 }
+
+/// Who leaves without reading what waits, or was never let in, keeps nothing: neither memory nor a place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_deaf_leaves_nothing() -> Result<()> {
+    let bed = Bed::start(&run_dir("delivery-leaver")?).await?;
+    let atlas = bed.company("atlas", 101).await?;
+    let texts: Vec<String> = (0..200).map(|n| format!("{n} {}", "x".repeat(4_000))).collect();
+    atlas.candidate_writes("Amina", &texts).await?;
+    let replica = bed
+        .replica(|settings| {
+            settings.first_time_items = 1;
+            // Not what ends a stranger here.
+            settings.connect_timeout = Duration::from_secs(60);
+        })
+        .await?;
+    let auth = atlas.auth("deaf", json!({}))?;
+    for about in [json!({"auth": auth, "asks": 60}), json!({"stranger": true})] {
+        let mut given = about.clone();
+        given["url"] = json!(replica.url);
+        let client = Client::start("leaver.mjs", given).await?;
+        client.within(SOON, 0, "all it says", |v| v["event"] == "deaf" || v["event"] == "closed").await?;
+        // Sooner than a write that stands still is given up on.
+        wait::until(Duration::from_secs(15), "its connection to be gone", async || {
+            let open = replica.delivery.door().connections();
+            wait::seen(open == 0, format!("{about}: {open} are open"))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Those who don't wait for a slow store any longer leave its connections whole: none is opened in their place.
+#[tokio::test]
+async fn who_gives_up_costs_no_connection() -> Result<()> {
+    const CONNECTIONS: u32 = 6;
+    let bed = Bed::start(&run_dir("delivery-impatient")?).await?;
+    let atlas = bed.company("atlas", 101).await?;
+    let proxy = MongoProxy::start(&bed.mongo).await?;
+    let options = StoreOptions { max_pool_size: CONNECTIONS, ..StoreOptions::default() };
+    let slow = Store::connect(&proxy.uri().into(), options).await?;
+    let replica = bed.replica_at(&slow, |settings| settings.handshake_store_limit = Duration::from_millis(300)).await?;
+    let reads = MongoRule::command("find").collection("companies");
+    let held = proxy.hold(reads.each(), Point::BeforeEffect);
+    let device = |n: u32| atlas.auth(&format!("recruiter-{}", n % 4), json!({"device": format!("d{n}")}));
+    let mut flock = Flock::start(&replica.url, (0..40).map(device).collect::<Result<_>>()?, Some(15)).await?;
+    wait::until(SOON, "all of them to be refused", async || match flock.report().await {
+        Ok(report) => wait::seen(report.codes["retry_later"].as_u64() >= Some(40), report.codes),
+        Err(error) => wait::Seen::Never(error.to_string()),
+    })
+    .await?;
+    let asked = held.count();
+    assert!((1..=CONNECTIONS as usize).contains(&asked), "{asked} reads wait on {CONNECTIONS} connections");
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! What recruiters see when entries go: by retention between two pages, by erasure as stubs and news.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,7 +111,7 @@ async fn an_erased_candidate_goes_from_clients_and_replicas() -> Result<()> {
 
     let erasure = atlas.db.erasure(clock);
     let found = erasure.find(&Whom::Contact(amina.clone())).await?;
-    let done = erasure.erase(&found).await?;
+    let done = erasure.erase(&found, &BTreeSet::new()).await?;
     assert_eq!((done.items, done.told_at), (3, head + 2));
 
     // Who is there is told, with what to remove.

@@ -1,14 +1,15 @@
 //! The router as a process, killed at a bad moment: what recruiters missed arrives first, in order, once.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::bed::{Bed, Company};
+use super::bed::{Bed, Company, SECRET};
 use super::process;
 use crate::support::client::{Client, SOON};
-use crate::support::router::{Router, text_message};
+use crate::support::router::{self, Router, RouterOptions, text_message};
 use crate::support::{run_dir, wait};
 
 /// A candidate writes. The answer's status.
@@ -20,6 +21,39 @@ async fn webhook(router: &Router, company: &Company, wamid: &str, text: &str) ->
 fn bodies(client: &Client) -> Vec<String> {
     let text = |item: &Value| item["content"]["text"]["body"].as_str().map(str::to_owned);
     client.items().iter().filter_map(text).collect()
+}
+
+/// Whoever sends to a replica hears late that it goes: it takes what still comes, and says that it is not ready.
+#[tokio::test]
+async fn a_router_that_is_told_to_go_takes_what_still_comes() -> Result<()> {
+    let dir = run_dir("delivery-lingers")?;
+    let bed = Bed::start(&dir).await?;
+    let atlas = bed.company("atlas", 101).await?;
+    let (binary, mongo) = (Path::new(env!("CARGO_BIN_EXE_clientnumber")), &bed.mongo.uri());
+    let before = &["env", "DRAIN_DELAY=15s"];
+    let options = RouterOptions { binary, mongo, jwt_secret: SECRET, log: "info", before };
+    let mut router = Router::start("router", &dir, options).await?;
+    let (url, sockets, line) = (router.webhook_url(), router.url(), atlas.line.clone());
+    let ready = format!("http://127.0.0.1:{}/readyz", router.admin);
+    let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
+    let line = (line.phone_number_id.as_str(), line.phone_number.digits());
+    let late = async {
+        wait::until(SOON, "it to be not ready", async || match http.get(&ready).send().await {
+            Ok(answer) => wait::seen(answer.status() == 503, answer.status()),
+            Err(error) => wait::Seen::Never(error.to_string()),
+        })
+        .await?;
+        let late = text_message(line, "wamid.late", 1, "is somebody there?", json!({}));
+        let taken = router::post(&http, &url, late).await?;
+        // A page that is sent here still is told to come again, not left alone.
+        let page = Client::raw(&sockets, atlas.auth("fatima", json!({}))?).await?;
+        let refused = page.after(0, "an answer", |v| v["event"] == "connect_error").await?;
+        anyhow::Ok((taken, refused["data"]["code"].clone()))
+    };
+    let (ended, late) = futures::join!(router.program.stop(), late);
+    assert_eq!((ended?, late?), (0, (200, json!("retry_later"))));
+    assert!(router::post(&http, &url, text_message(line, "wamid.later", 1, "nobody", json!({}))).await.is_err());
+    Ok(())
 }
 
 #[tokio::test]

@@ -134,6 +134,27 @@ async fn where_a_device_starts() -> Result<()> {
     Ok(())
 }
 
+/// Where a device began is kept at once: what comes afterwards is its own, also if it went before it had acked anything.
+#[tokio::test]
+async fn a_device_that_was_here_misses_nothing() -> Result<()> {
+    let bed = Bed::start(&run_dir("delivery-began")?).await?;
+    let atlas = bed.company("atlas", 101).await?;
+    let replica = bed.replica(|settings| settings.first_time_items = 5).await?;
+    let texts = |from: usize| (from..from + 9).map(|n| format!("n{n}")).collect::<Vec<_>>();
+    let head = atlas.candidate_writes("Amina", &texts(0)).await?;
+    let given = json!({"url": replica.url, "auth": atlas.auth("fatima", json!({}))?, "ack": false});
+    let first = Client::raw_with(given).await?;
+    first.got(0, "messages").await?;
+    bed_wait_for_stop(&atlas, head - 5).await?;
+    drop(first);
+
+    let head = atlas.candidate_writes("Amina", &texts(9)).await?;
+    let second = Client::raw(&replica.url, atlas.auth("fatima", json!({}))?).await?;
+    second.got(0, "caught_up").await?;
+    assert_eq!(second.seqs(), (head - 13..=head).collect::<Vec<_>>());
+    Ok(())
+}
+
 #[tokio::test]
 async fn caught_up_means_all_that_welcome_named() -> Result<()> {
     let bed = Bed::start(&run_dir("delivery-caught-up")?).await?;
