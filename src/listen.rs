@@ -2,7 +2,8 @@
 //!
 //! HTTP/1.1 only (with upgrades, for WebSockets), TCP_NODELAY (Nagle adds 40 ms to small answers), a cap on connections,
 //! and deadlines: the first request must be there 10 s after the connection, an idle one is closed after 75 s (longer
-//! than the usual ingress keeps its own side, so that it never sends into a connection that is being closed).
+//! than the usual ingress keeps its own side, so that it never sends into a connection that is being closed). At the stop it
+//! goes on serving for a while, since whoever sends here hears of it late, and ends each connection with its next answer.
 //! It knows nothing of what is served. A deadline for the body belongs to the handler that reads it.
 
 use std::net::SocketAddr;
@@ -12,7 +13,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
 use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
@@ -33,7 +36,9 @@ pub struct Limits {
     pub first_request: Duration,
     /// Headers of later requests, counted from the end of the one before.
     pub idle: Duration,
-    /// After the stop: requests that run are waited for so long.
+    /// After the stop connections and requests are still taken for so long.
+    pub linger: Duration,
+    /// After that: requests that run are waited for so long.
     pub drain: Duration,
 }
 
@@ -45,6 +50,7 @@ impl Limits {
             connections,
             first_request: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            linger: Duration::ZERO,
             drain: Duration::from_secs(10),
         }
     }
@@ -64,15 +70,20 @@ pub struct BindError {
     source: std::io::Error,
 }
 
-/// Serves `app` until `stop`, then finishes what runs. Upgraded connections end by themselves: whoever owns them must
-/// watch `stop` too.
+/// Serves `app` until `stop` and as long as it lingers, then finishes what runs. Upgraded connections end by themselves:
+/// whoever owns them must watch `stop` too.
 pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let tasks = TaskTracker::new();
-    let hard_stop = CancellationToken::new();
+    let (hard_stop, over) = (CancellationToken::new(), CancellationToken::new());
+    let lingering = async {
+        stop.cancelled().await;
+        tokio::time::sleep(limits.linger).await;
+    };
+    tokio::pin!(lingering);
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            () = &mut lingering => break,
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -87,7 +98,8 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
         let _ = stream.set_nodelay(true);
         match Arc::clone(&slots).try_acquire_owned() {
             Ok(slot) => {
-                let connection = connection(stream, peer, app.clone(), limits.clone(), stop.clone());
+                let ends = Ends { stop: stop.clone(), over: over.clone() };
+                let connection = connection(stream, peer, app.clone(), limits.clone(), ends);
                 let hard_stop = hard_stop.clone();
                 tasks.spawn(async move {
                     tokio::select! {
@@ -104,6 +116,7 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
         }
     }
     drop(listener);
+    over.cancel();
     tasks.close();
     if tokio::time::timeout(limits.drain, tasks.wait()).await.is_err() {
         tracing::warn!(port = limits.name, left = tasks.len(), "requests were cut at the end of the drain time");
@@ -112,13 +125,30 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, limits: Limits, stop: CancellationToken) {
+/// How a connection is ended.
+struct Ends {
+    /// With the next answer.
+    stop: CancellationToken,
+    /// As soon as nothing runs on it.
+    over: CancellationToken,
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, limits: Limits, ends: Ends) {
+    let Ends { stop, over } = ends;
     let seen = Arc::new(AtomicBool::new(false));
     let mark = Arc::clone(&seen);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         mark.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer));
-        app.clone().oneshot(request)
+        let (answer, stop) = (app.clone().oneshot(request), stop.clone());
+        async move {
+            let mut answer = answer.await?;
+            if stop.is_cancelled() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // Whoever sends on this connection takes another one, of another replica, before this port closes.
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -140,7 +170,11 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, limits: Li
                 }
                 waiting = false;
             }
-            () = stop.cancelled(), if !stopping => {
+            () = over.cancelled(), if !stopping => {
+                if !seen.load(Ordering::Relaxed) {
+                    // It brought nothing yet, and nothing is lost: hyper would wait for it.
+                    return;
+                }
                 served.as_mut().graceful_shutdown();
                 stopping = true;
             }

@@ -159,6 +159,29 @@ async fn what_is_not_http_1_is_refused() {
 }
 
 #[tokio::test]
+async fn after_the_stop_it_is_there_for_those_who_have_not_heard_of_it() {
+    let port = Port::open(|limits| limits.linger = Duration::from_secs(5)).await;
+    let request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let (mut used, mut idle) = (port.connect().await, port.connect().await);
+    say(&mut used, request).await;
+    assert!(!answer(&mut used).await.contains("connection: close"));
+    say(&mut idle, request).await;
+    answer(&mut idle).await;
+    port.stop.cancel();
+    let stopped = Instant::now();
+    // On connections that there were, and on new ones; each ends with its answer.
+    for mut stream in [used, port.connect().await] {
+        say(&mut stream, request).await;
+        let told = until_closed(&mut stream).await;
+        assert!(told.starts_with("HTTP/1.1 200 OK") && told.contains("connection: close"), "{told}");
+    }
+    until_closed(&mut idle).await;
+    assert!(stopped.elapsed() >= Duration::from_secs(5), "ended after {:?}", stopped.elapsed());
+    tokio::time::timeout(LIMIT, port.served).await.expect("it serves for ever").unwrap();
+    assert!(TcpStream::connect(port.address).await.is_err(), "the port is still open");
+}
+
+#[tokio::test]
 async fn at_the_stop_what_runs_is_finished_and_what_hangs_is_cut() {
     let port = Port::open(|limits| limits.drain = Duration::from_millis(500)).await;
     let mut idle = port.connect().await;

@@ -92,7 +92,11 @@ const STACK: usize = 8 * 1024 * 1024;
 fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().thread_stack_size(STACK).build().map_err(Failure::failed)?;
-    runtime.block_on(command).map_err(Failure::failed)
+    let result = runtime.block_on(command).map_err(Failure::failed);
+    // The process ends now. What still runs beside the command, as a database client that says goodbye, would only meet a
+    // runtime that is being taken down, and panic.
+    std::mem::forget(runtime);
+    result
 }
 
 /// How a long-running command logs.

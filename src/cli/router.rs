@@ -12,7 +12,7 @@ use axum::Router;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use super::settings::{JwtArgs, StoreArgs, secret, secret_text};
+use super::settings::{AppSecretArgs, JwtArgs, StoreArgs, secret, secret_text};
 use super::{Failure, block_on, shutdown};
 use crate::delivery::{self, AllowedOrigins, Delivery, Keys};
 use crate::domain::{SharedClock, SystemClock};
@@ -46,16 +46,8 @@ pub struct Args {
     /// Reads the token from a file instead.
     #[arg(long, env = "META_VERIFY_TOKEN_FILE")]
     meta_verify_token_file: Option<PathBuf>,
-    /// The Meta app's secret; several, comma-separated, while it is rotated. Any account may be named by a webhook then:
-    /// better is --portfolios-dir.
-    #[arg(long, env = "META_APP_SECRET", hide_env_values = true, value_parser = secret_text)]
-    meta_app_secret: Option<SecretString>,
-    /// Reads the app secret from a file instead.
-    #[arg(long, env = "META_APP_SECRET_FILE")]
-    meta_app_secret_file: Option<PathBuf>,
-    /// A folder with one *.yaml for each Portfolio (portfolio, wabaId, appSecretFiles); read again when it changes.
-    #[arg(long, env = "PORTFOLIOS_DIR")]
-    portfolios_dir: Option<PathBuf>,
+    #[command(flatten)]
+    app_secrets: AppSecretArgs,
     /// 32 random bytes as hex or base64 that encrypt what has no place; several, comma-separated, while they are rotated:
     /// the first encrypts.
     #[arg(long, env = "QUARANTINE_KEY", hide_env_values = true, value_parser = secret_text)]
@@ -65,6 +57,10 @@ pub struct Args {
     quarantine_key_file: Option<PathBuf>,
     #[command(flatten)]
     jwt: JwtArgs,
+    /// After SIGTERM webhooks and new connections are still taken for so long, 0s to 15s: whoever sends here hears late that
+    /// this replica goes. The process ends at most 12 s after that; the pod's grace period (30 s) must be longer than both.
+    #[arg(long, env = "DRAIN_DELAY", default_value = "5s", value_parser = drain_delay)]
+    drain_delay: Duration,
     /// Pages that may connect, comma-separated, as in https://app.example.ma; empty: only requests without an Origin.
     #[arg(long, env = "ALLOWED_ORIGINS", default_value = "")]
     allowed_origins: String,
@@ -79,6 +75,15 @@ struct Parts {
     keys: delivery::KeySource,
     sockets: delivery::Settings,
     addresses: [SocketAddr; 3],
+    linger: Duration,
+}
+
+fn drain_delay(text: &str) -> Result<Duration, String> {
+    let digits = text.strip_suffix('s').filter(|number| number.bytes().all(|c| c.is_ascii_digit()));
+    let seconds = digits.and_then(|number| number.parse().ok()).filter(|seconds| *seconds <= 15);
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("write seconds from 0s to 15s, for example 5s; {text:?} is not that"))
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -102,18 +107,8 @@ fn parts(args: &Args) -> Result<Parts, Failure> {
     )?;
     let quarantine_keys =
         QuarantineKeys::parse(secrecy::ExposeSecret::expose_secret(&quarantine_key)).map_err(|error| usage(&error))?;
-    let app_secret = secret("meta-app-secret", args.meta_app_secret.as_ref(), args.meta_app_secret_file.as_deref())?;
-    let portfolios = match (app_secret, &args.portfolios_dir) {
-        (Some(_), Some(_)) => {
-            return Err(Failure::Usage(
-                "--meta-app-secret and --portfolios-dir are both given: give one of the two".into(),
-            ));
-        }
-        (Some(secret), None) => Portfolios::from_secret(&secret),
-        (None, Some(folder)) => Portfolios::from_folder(folder),
-        (None, None) => Err(router::portfolios::PortfolioError::NoSecret),
-    }
-    .map_err(|error| usage(&error))?;
+    let no_secret = || usage(&router::portfolios::PortfolioError::NoSecret);
+    let portfolios = args.app_secrets.portfolios()?.ok_or_else(no_secret)?;
     let origins = AllowedOrigins::parse(&args.allowed_origins).map_err(Failure::Usage)?;
     Ok(Parts {
         uri: args.store.optional()?,
@@ -123,11 +118,12 @@ fn parts(args: &Args) -> Result<Parts, Failure> {
         keys: args.jwt.source()?,
         sockets: delivery::Settings::new(args.jwt.policy(), origins),
         addresses: [args.webhook_addr, args.socket_addr, args.admin_addr],
+        linger: args.drain_delay,
     })
 }
 
 async fn serve(parts: Parts) -> anyhow::Result<()> {
-    let Parts { uri, verify_token, portfolios, quarantine_keys, keys, sockets, addresses } = parts;
+    let Parts { uri, verify_token, portfolios, quarantine_keys, keys, sockets, addresses, linger } = parts;
     let [webhook_addr, socket_addr, admin_addr] = addresses;
     let clock: SharedClock = Arc::new(SystemClock);
     let stop = CancellationToken::new();
@@ -160,6 +156,7 @@ async fn serve(parts: Parts) -> anyhow::Result<()> {
             store: store.clone(),
             routes: routes.clone(),
             clock: Arc::clone(&clock),
+            linger,
             on_append: Arc::new(move |company, seq| {
                 if let Some(delivery) = told.get() {
                     delivery.appended(company, seq);
@@ -188,16 +185,18 @@ async fn serve(parts: Parts) -> anyhow::Result<()> {
     let socket_stop = CancellationToken::new();
     let draining = async {
         stop.cancelled().await;
-        if let Some(delivery) = delivery.get() {
-            delivery.drain(DRAIN).await;
-        }
+        let leave = async {
+            if let Some(delivery) = delivery.get() {
+                delivery.drain(DRAIN).await;
+            }
+        };
+        // Also where nobody is connected: a page may still be sent here, and is told to come again.
+        tokio::join!(leave, tokio::time::sleep(linger));
         socket_stop.cancel();
     };
-    tokio::join!(
-        webhook,
-        listen::serve(socket_port, door, Limits::new("sockets", SOCKETS), socket_stop.clone()),
-        draining,
-    );
+    // What a client may do there is done by then.
+    let sockets_limits = Limits { drain: Duration::from_secs(1), ..Limits::new("sockets", SOCKETS) };
+    tokio::join!(webhook, listen::serve(socket_port, door, sockets_limits, socket_stop.clone()), draining,);
     ended.cancel();
     let _ = admin.await;
     tracing::info!("the router has ended");
@@ -222,6 +221,18 @@ mod tests {
     fn judged(args: impl IntoIterator<Item = &'static str>) -> Result<(), String> {
         let line = Line::try_parse_from(std::iter::once("x").chain(args)).map_err(|e| e.to_string())?;
         parts(&line.args).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn how_long_it_lingers() {
+        for (text, want) in
+            [("0s", Some(0)), ("5s", Some(5)), ("15s", Some(15)), ("16s", None), ("5", None), ("5m", None)]
+        {
+            assert_eq!(drain_delay(text).ok(), want.map(Duration::from_secs), "{text}");
+        }
+        for bad in ["", "s", "+5s", "-5s", "5ms", "5.5s"] {
+            assert!(drain_delay(bad).is_err_and(|error| error.contains("0s to 15s")), "{bad}");
+        }
     }
 
     #[test]

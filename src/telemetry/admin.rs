@@ -2,6 +2,7 @@
 //! only; it never shows more than numbers and the names of parts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -14,9 +15,12 @@ use crate::listen::{self, Limits};
 
 use super::{Readiness, Registry};
 
+/// What is asked here is answered at once.
+const DRAIN: Duration = Duration::from_secs(1);
+
 /// Serves the admin port until `stop`.
 pub async fn serve(listener: TcpListener, registry: Registry, readiness: Readiness, stop: CancellationToken) {
-    listen::serve(listener, app(registry, readiness), Limits::new("admin", 64), stop).await;
+    listen::serve(listener, app(registry, readiness), Limits { drain: DRAIN, ..Limits::new("admin", 64) }, stop).await;
 }
 
 fn app(registry: Registry, readiness: Readiness) -> Router {

@@ -61,6 +61,8 @@ impl Router {
             ("META_APP_SECRET", APP_SECRET),
             ("QUARANTINE_KEY", QUARANTINE_KEY),
             ("JWT_HS256_SECRET", jwt_secret),
+            // Nothing in front of it hears late that it goes.
+            ("DRAIN_DELAY", "0s"),
         ];
         let program = Program::start(name, PathBuf::from(command.remove(0)), dir, command, env)?;
         let http = reqwest::Client::builder().no_proxy().build()?;

@@ -370,6 +370,7 @@ fn start_router(binary: &Path, dir: &Path, mongo: &str, ports: [u16; 4], log: &s
         ("META_APP_SECRET", APP_SECRET),
         ("QUARANTINE_KEY", QUARANTINE_KEY),
         ("JWT_HS256_SECRET", JWT_SECRET),
+        ("DRAIN_DELAY", "0s"),
     ];
     Program::start(name, binary, dir, args, env)
 }
