@@ -18,6 +18,7 @@ pub mod money;
 pub mod portfolio;
 pub mod providers;
 pub mod resources;
+mod restart;
 pub mod router;
 pub mod sandbox;
 pub mod store;
@@ -45,7 +46,7 @@ mod tests {
         &["code", "store"],
         &["providers"],
         &["money"],
-        &["listen"],
+        &["listen", "restart"],
         &["resources"],
         &["domain"],
     ];

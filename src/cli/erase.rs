@@ -93,8 +93,10 @@ async fn one(
             // Who wrote to a line of the company and waits in quarantine only, or is left there by an earlier run.
             let given = whom.identifiers();
             if let Some(quarantine) = quarantine.as_ref().filter(|_| !given.is_empty()) {
-                let lines = closing::lines_of_its_own(&store, &db).await?;
-                tell_quarantine(forget(quarantine, &lines, &given).await?);
+                let lines = closing::lines_of(&store, &db).await?;
+                let found = forget(quarantine, &lines, &given).await?;
+                erasure.keep_out(&found.theirs).await?;
+                tell_quarantine(found);
             }
             return Err(EraseError::Nobody.into());
         }
@@ -109,14 +111,14 @@ async fn one(
     if !confirm::ask(yes, &question, company.as_str())? {
         bail!("nothing was changed");
     }
-    let lines = closing::lines_of_its_own(&store, &db).await?;
+    let lines = closing::lines_of(&store, &db).await?;
     let mut quarantined = Forgotten::default();
     if let Some(quarantine) = &quarantine {
         // Before the first stub: killed after it, another run would not know what to look for.
         let identifiers = &erasure.identifiers(&found).await? | &whom.identifiers();
         quarantined = forget(quarantine, &lines, &identifiers).await?;
     }
-    let done = erasure.erase(&found).await?;
+    let done = erasure.erase(&found, &quarantined.theirs).await?;
     println!(
         "erased: {} items of the contact, {} events that named it; clients are told by item {}",
         done.items, done.events, done.told_at
@@ -129,7 +131,11 @@ async fn one(
         Some(quarantine) => {
             // What came meanwhile.
             let late = forget(quarantine, &lines, &(&done.identifiers | &whom.identifiers())).await?;
-            tell_quarantine(Forgotten { removed: quarantined.removed + late.removed, mixed: late.mixed });
+            if !late.theirs.is_subset(&quarantined.theirs) {
+                erasure.erase(&found, &late.theirs).await?;
+            }
+            let theirs = &quarantined.theirs | &late.theirs;
+            tell_quarantine(Forgotten { removed: quarantined.removed + late.removed, mixed: late.mixed, theirs });
         }
     }
     Ok(())
@@ -137,8 +143,11 @@ async fn one(
 
 fn tell_quarantine(found: Forgotten) {
     println!(
-        "removed from quarantine: {} changes; {} that also speak of others, or can't be taken apart, stay until they are seven days old",
-        found.removed, found.mixed
+        "removed from quarantine: {} changes; {} that also speak of others, or can't be taken apart, stay until they are seven days old \
+         (the candidate's items in all of them don't come back: {})",
+        found.removed,
+        found.mixed,
+        found.theirs.len()
     );
 }
 

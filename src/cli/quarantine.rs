@@ -14,7 +14,8 @@ use crate::domain::SharedClock;
 use crate::router::RouteTable;
 use crate::router::ingest::Ingest;
 use crate::router::metrics::Metrics;
-use crate::store::{QuarantineKeys, Store};
+use crate::router::portfolios::Portfolios;
+use crate::store::{QuarantineKeys, Store, StoreClock};
 use crate::telemetry::{Readiness, Registry};
 
 /// The quarantine's keys.
@@ -52,7 +53,12 @@ pub struct Opened {
 }
 
 /// Opens it; fails when the routes can't be read within some seconds.
-pub async fn open(store: Store, keys: QuarantineKeys, clock: SharedClock) -> anyhow::Result<Opened> {
+pub async fn open(
+    store: Store,
+    keys: QuarantineKeys,
+    portfolios: Portfolios,
+    clock: SharedClock,
+) -> anyhow::Result<Opened> {
     let routes = RouteTable::new(Some(store.clone()));
     let stop = CancellationToken::new();
     let (kept, part, ended) = (routes.clone(), Readiness::default().part("routes"), stop.clone());
@@ -68,9 +74,12 @@ pub async fn open(store: Store, keys: QuarantineKeys, clock: SharedClock) -> any
     if tokio::time::timeout(Duration::from_secs(10), fresh).await.is_err() {
         bail!("the routes could not be read: is MongoDB there, and is it the routers' one?");
     }
-    store.ping(Duration::from_secs(5)).await.context("the store does not answer")?;
+    let clock = StoreClock::new(clock);
+    let sent = clock.own();
+    let told = store.hello(Duration::from_secs(5)).await.context("the store does not answer")?;
+    clock.compare(sent, told, clock.own());
     let metrics = Metrics::register(&mut Registry::default());
     // Sockets hear of what is appended by the change stream, as of another replica's writes.
-    let ingest = Ingest::new(store, keys, routes, metrics, clock, Arc::new(|_, _| {}));
+    let ingest = Ingest::new(store, keys, portfolios, routes, metrics, Arc::new(clock), Arc::new(|_, _| {}));
     Ok(Opened { ingest, _stop: guard })
 }

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::quarantine::{KeyArgs, open};
-use super::settings::StoreArgs;
+use super::settings::{AppSecretArgs, StoreArgs};
 use super::{Failure, block_on};
 use crate::domain::{PhoneNumberId, SystemClock};
 use crate::router::chosen::{Fate, replay_chosen};
+use crate::router::portfolios::Portfolios;
 use crate::store::{Choice, Heap, QuarantineReason, Store, StoreOptions};
 
 /// Lists the quarantine, or brings chosen changes back to their companies.
 ///
 /// Without a choice it lists: reasons, lines, how many changes, when the oldest came. With one it brings back all changes
 /// that fit all that is given. What belongs to a known, active line goes there by itself and needs no command.
+/// `foreign_account` and `malformed` come back only with the routers' app secrets: to the accounts for which the one that
+/// signed them speaks.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Changes of this line, by its phone number id.
@@ -34,6 +37,8 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    app_secrets: AppSecretArgs,
+    #[command(flatten)]
     keys: KeyArgs,
     #[command(flatten)]
     store: StoreArgs,
@@ -47,6 +52,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if args.dry_run && !chosen {
         return Err(Failure::Usage("--dry-run needs a choice: --line, --reason, --id or --all".into()));
     }
+    // A list needs no secrets, and so none that can be read.
+    let portfolios = if chosen { args.app_secrets.portfolios()? } else { None };
+    let portfolios = portfolios.unwrap_or_else(Portfolios::none);
     block_on(async move {
         let options = StoreOptions { app_name: "clientnumber replay".into(), ..StoreOptions::default() };
         let store = Store::connect(&uri, options).await?;
@@ -54,7 +62,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             print!("{}", table(&store.quarantine(keys).heaps().await?));
             return Ok(());
         }
-        let opened = open(store, keys, Arc::new(SystemClock)).await?;
+        let opened = open(store, keys, portfolios, Arc::new(SystemClock)).await?;
         let fates = replay_chosen(&opened.ingest, &choice, args.dry_run, |id, fate| {
             if args.dry_run {
                 println!("{id}  {}", told(fate, true));
@@ -81,6 +89,7 @@ fn told(fate: &Fate, dry_run: bool) -> String {
         Fate::Stored => "brought back".into(),
         Fate::Stays(reason) if dry_run => format!("would stay: {reason}"),
         Fate::Stays(reason) => format!("stayed: {reason}"),
+        Fate::Fails => "stayed: the program itself fails on it, and a later version may not (docs/data.md)".into(),
         Fate::Closed => "can't be read: it is gone, or none of the keys opens it".into(),
     }
 }

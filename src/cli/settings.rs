@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use super::Failure;
 use crate::delivery::{KeySource, TokenPolicy, check_secret};
+use crate::router::portfolios::Portfolios;
 
 /// For clap: any text is a secret.
 pub fn secret_text(text: &str) -> Result<SecretString, std::convert::Infallible> {
@@ -56,6 +57,40 @@ impl StoreArgs {
     /// The address, if one is given.
     pub fn optional(&self) -> Result<Option<SecretString>, Failure> {
         secret("mongodb-uri", self.mongodb_uri.as_ref(), self.mongodb_uri_file.as_deref())
+    }
+}
+
+/// Who signs webhooks, and for which accounts.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AppSecretArgs {
+    /// The Meta app's secret; several, comma-separated, while it is rotated. Any account may be named by a webhook then:
+    /// better is --portfolios-dir.
+    #[arg(long, env = "META_APP_SECRET", hide_env_values = true, value_parser = secret_text)]
+    meta_app_secret: Option<SecretString>,
+    /// Reads the app secret from a file instead.
+    #[arg(long, env = "META_APP_SECRET_FILE")]
+    meta_app_secret_file: Option<PathBuf>,
+    /// A folder with one *.yaml for each Portfolio (portfolio, wabaId, appSecretFiles); read again when it changes.
+    #[arg(long, env = "PORTFOLIOS_DIR")]
+    portfolios_dir: Option<PathBuf>,
+}
+
+impl AppSecretArgs {
+    /// The secrets, if any are given.
+    pub fn portfolios(&self) -> Result<Option<Portfolios>, Failure> {
+        let given = secret("meta-app-secret", self.meta_app_secret.as_ref(), self.meta_app_secret_file.as_deref())?;
+        match (given, &self.portfolios_dir) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::Usage(
+                    "--meta-app-secret and --portfolios-dir are both given: give one of the two".into(),
+                ));
+            }
+            (Some(secret), None) => Some(Portfolios::from_secret(&secret)),
+            (None, Some(folder)) => Some(Portfolios::from_folder(folder)),
+            (None, None) => None,
+        }
+        .transpose()
+        .map_err(|error| Failure::Usage(error.to_string()))
     }
 }
 

@@ -65,6 +65,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
     let line = LineRef { phone_number_id: id.clone(), phone_number: number.clone() };
     let known = database.log().fences().await?.line(&id);
     let turn = turn::hand_over(current.as_ref(), known, &pass.spec.company);
+    let mut newest = None;
     if let Some((old, epoch)) = &turn.taken_from
         && let Some(old) = still_there(store.companies().open(old).await)?
     {
@@ -72,6 +73,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         let mut appender = old.log().appender(pass.ctx.clock.clone());
         let taken = appender.append_fence(&line, FenceAction::Taken, *epoch, Instant::now() + APPEND_LIMIT).await;
         still_there(taken.map(Some))?;
+        newest = old.log().newest_message(&id).await?;
     }
     still_leads(pass.ctx)?;
     let mut appender = database.log().appender(pass.ctx.clock.clone());
@@ -88,7 +90,7 @@ pub async fn run(pass: &mut Pass<'_>) -> StepResult {
         uid: pass.spec.uid.clone(),
         epoch: turn.epoch,
         // After both fences: the former owner's log takes nothing any more.
-        epoch_at: turn.since.epoch_at(pass.ctx.clock.now()),
+        epoch_at: turn.since.epoch_at(store.hello(APPEND_LIMIT).await?, newest),
         state: RouteState::Pending,
         revision: 0,
         updated_at: pass.ctx.clock.now(),

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use crate::domain::CompanyId;
 use crate::store::{FenceAction, Route};
 
+/// Meta's clock and the store's differ by less, in seconds.
+const CLOCKS: i64 = 300;
+
 /// Epoch of the line under its new or old company.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
@@ -29,15 +32,22 @@ pub enum Since {
 }
 
 impl Since {
-    /// The route's `epoch_at`, in whole seconds. `now` is read after both fences were written.
+    /// The route's `epoch_at`, in whole seconds. `now` is the store's time, read after both fences were written (the
+    /// controller's machine may have lost its own), `newest` Meta's time of the newest message of the line that the former
+    /// owner's log holds: none of those is the new owner's, whatever any clock says.
     ///
     /// Meta tells times in whole seconds, and until its fence stood a replica with an older route could still write the
     /// former owner's log. So the second in which it came to stand is the former owner's: else a message of that second, which
     /// is in his log, would be stored in the new owner's as well when Meta repeats it.
-    pub fn epoch_at(self, now: Timestamp) -> Option<Timestamp> {
+    pub fn epoch_at(self, now: Timestamp, newest: Option<i64>) -> Option<Timestamp> {
         match self {
             Self::Kept(at) => at,
-            Self::Fences => Some(Timestamp::from_second(now.as_second() + 1).unwrap_or(now)),
+            Self::Fences => {
+                let second = now.as_second();
+                // A time that nobody's clock can have would keep the new owner's messages away for ever.
+                let newest = newest.filter(|newest| *newest < second.saturating_add(CLOCKS)).unwrap_or(second);
+                Some(Timestamp::from_second(second.max(newest).saturating_add(1)).unwrap_or(now))
+            }
         }
     }
 }
@@ -106,9 +116,20 @@ mod tests {
     #[test]
     fn the_second_in_which_the_fences_came_to_stand_is_the_former_owners() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        for now in ["2026-11-01T10:00:00Z", "2026-11-01T10:00:00.7Z"] {
-            assert_eq!(Since::Fences.epoch_at(at(now)), Some(at("2026-11-01T10:00:01Z")), "{now}");
+        let second = at("2026-11-01T10:00:00Z").as_second();
+        for (now, newest, want) in [
+            ("2026-11-01T10:00:00Z", None, 1),
+            ("2026-11-01T10:00:00.7Z", None, 1),
+            ("2026-11-01T10:00:00.7Z", Some(-5), 1),
+            // The store's clock is behind Meta's.
+            ("2026-11-01T10:00:00Z", Some(0), 1),
+            ("2026-11-01T10:00:00Z", Some(70), 71),
+            ("2026-11-01T10:00:00Z", Some(300), 1),
+            ("2026-11-01T10:00:00Z", Some(i64::MAX - second), 1),
+        ] {
+            let (want, newest) = (Timestamp::from_second(second + want).ok(), newest.map(|newest| second + newest));
+            assert_eq!(Since::Fences.epoch_at(at(now), newest), want, "{now} {newest:?}");
         }
-        assert_eq!(Since::Kept(None).epoch_at(at("2026-11-01T10:00:00Z")), None);
+        assert_eq!(Since::Kept(None).epoch_at(at("2026-11-01T10:00:00Z"), Some(second)), None);
     }
 }

@@ -1,50 +1,59 @@
 //! What of an erased candidate waits in quarantine: changes that speak of nobody else are removed.
 //!
 //! A change may hold messages of several people. One that is also somebody else's stays, since it is that person's only
-//! copy: it is counted, and goes by itself seven days after it came.
+//! copy: it is counted, and goes by itself seven days after it came. What of it is the candidate's is told, so that a replay
+//! brings back only the rest.
 
 use std::collections::BTreeSet;
 
-use crate::domain::{PhoneNumberId, Pii};
+use crate::domain::Pii;
+use crate::store::closing::Lines;
 use crate::store::erasure::mentions;
 use crate::store::quarantine::Quarantined;
-use crate::store::{Choice, Quarantine, StoreError};
+use crate::store::{Quarantine, StoreError};
 
 use super::split::{self, Content, Item};
 
 /// What was found in quarantine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// Changes that were removed.
     pub removed: u64,
     /// Changes that stay, because they are others' too or can't be taken apart.
     pub mixed: u64,
+    /// Meta's ids of the candidate's items in all of these: whoever sends them again, or has just read them, must not bring
+    /// them into the log.
+    pub theirs: BTreeSet<Pii<String>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
     NotTheirs,
-    Theirs,
-    Mixed,
+    // With Meta's ids of what is theirs.
+    Theirs(BTreeSet<Pii<String>>),
+    Mixed(BTreeSet<Pii<String>>),
 }
 
-/// Looks through what waits for these lines.
-pub async fn forget<'a>(
+/// Looks through what waits for the company's lines.
+pub async fn forget(
     quarantine: &Quarantine,
-    lines: impl IntoIterator<Item = &'a PhoneNumberId>,
+    lines: &Lines,
     identifiers: &BTreeSet<Pii<String>>,
 ) -> Result<Forgotten, StoreError> {
     let mut done = Forgotten::default();
-    for line in lines {
-        let choice = Choice { line: Some(line.clone()), ..Choice::default() };
+    for choice in lines.choices() {
         for id in quarantine.chosen(&choice).await? {
             let Some(change) = quarantine.get(&id).await? else { continue };
             match judge(&change, identifiers) {
                 Verdict::NotTheirs => {}
-                Verdict::Mixed => done.mixed += 1,
-                Verdict::Theirs => {
+                Verdict::Mixed(theirs) => {
+                    done.mixed += 1;
+                    done.theirs.extend(theirs);
+                }
+                Verdict::Theirs(theirs) => {
                     quarantine.remove(&id).await?;
                     done.removed += 1;
+                    done.theirs.extend(theirs);
                 }
             }
         }
@@ -57,12 +66,12 @@ fn judge(change: &Quarantined, identifiers: &BTreeSet<Pii<String>>) -> Verdict {
     if !mentions(text, identifiers) {
         return Verdict::NotTheirs;
     }
-    match split::change(&change.entry_id, None, text).content {
-        Content::Line { items, remainder: false, .. } if items.iter().all(|item| is_theirs(item, identifiers)) => {
-            Verdict::Theirs
-        }
-        _ => Verdict::Mixed,
-    }
+    let Content::Line { items, remainder, .. } = split::change(&change.entry_id, None, text).content else {
+        return Verdict::Mixed(BTreeSet::new());
+    };
+    let all = !remainder && items.iter().all(|item| is_theirs(item, identifiers));
+    let theirs = items.into_iter().filter(|item| is_theirs(item, identifiers)).map(|item| item.meta_id).collect();
+    if all { Verdict::Theirs(theirs) } else { Verdict::Mixed(theirs) }
 }
 
 fn is_theirs(item: &Item, identifiers: &BTreeSet<Pii<String>>) -> bool {
@@ -77,12 +86,16 @@ fn is_theirs(item: &Item, identifiers: &BTreeSet<Pii<String>>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Extent;
 
     fn verdict(body: &str) -> Verdict {
         let ids = ["MA.1", "212611", "wamid.X"].map(|id| Pii(id.to_owned())).into();
         let change = Quarantined {
             id: "i".into(),
+            entry_time: None,
             entry_id: "104".into(),
+            signer: None,
+            extent: Extent::Change,
             body: Pii(body.into()),
             reason: "unknown_number".into(),
             phone_number_id: None,
@@ -96,18 +109,20 @@ mod tests {
         let of =
             |rest: &str| format!(r#"{{"field":"messages","value":{{"metadata":{{"phone_number_id":"1"}},{rest}}}}}"#);
         let message = |user: &str| format!(r#"{{"id":"w{user}","from_user_id":"{user}","type":"text"}}"#);
+        let ids = |ids: &[&str]| ids.iter().map(|id| Pii((*id).to_owned())).collect();
+        let (mixed, theirs) = (|all: &[&str]| Verdict::Mixed(ids(all)), |all: &[&str]| Verdict::Theirs(ids(all)));
         let table = [
-            (of(&format!(r#""messages":[{}]"#, message("MA.1"))), Verdict::Theirs),
+            (of(&format!(r#""messages":[{}]"#, message("MA.1"))), theirs(&["wMA.1"])),
             (of(&format!(r#""messages":[{}]"#, message("MA.12"))), Verdict::NotTheirs),
-            (of(&format!(r#""messages":[{},{}]"#, message("MA.1"), message("MA.2"))), Verdict::Mixed),
-            (of(r#""statuses":[{"id":"wamid.X","status":"read"}]"#), Verdict::Theirs),
-            (of(r#""messages":[{"id":"y","from":"212611"}]"#), Verdict::Theirs),
+            (of(&format!(r#""messages":[{},{}]"#, message("MA.1"), message("MA.2"))), mixed(&["wMA.1"])),
+            (of(r#""statuses":[{"id":"wamid.X","status":"read"}]"#), theirs(&["wamid.X read "])),
+            (of(r#""messages":[{"id":"y","from":"212611"}]"#), theirs(&["y"])),
             // Whose phone number this was before.
-            (of(r#""messages":[{"id":"y","from":"212611","from_user_id":"MA.3"}]"#), Verdict::Mixed),
+            (of(r#""messages":[{"id":"y","from":"212611","from_user_id":"MA.3"}]"#), mixed(&[])),
             // Somebody else speaks of them.
-            (of(r#""messages":[{"id":"y","from_user_id":"MA.3","text":{"body":"call 212611"}}]"#), Verdict::Mixed),
-            (of(r#""messages":{"from_user_id":"MA.1"}"#), Verdict::Mixed),
-            (r#"["MA.1"]"#.to_owned(), Verdict::Mixed),
+            (of(r#""messages":[{"id":"y","from_user_id":"MA.3","text":{"body":"call 212611"}}]"#), mixed(&[])),
+            (of(r#""messages":{"from_user_id":"MA.1"}"#), mixed(&[])),
+            (r#"["MA.1"]"#.to_owned(), mixed(&[])),
             ("nothing".to_owned(), Verdict::NotTheirs),
         ];
         for (body, want) in table {

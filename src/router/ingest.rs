@@ -13,13 +13,15 @@ use jiff::Timestamp;
 use crate::domain::{CompanyId, PhoneNumberId, SharedClock};
 use crate::store::account_events::AccountEvent;
 use crate::store::{
-    Kind, LineRef, NewEntry, Outcome, Quarantine, QuarantineKeys, QuarantineReason, Refused, Route, Store, StoreError,
+    Accounts, Extent, Kind, LineRef, NewEntry, Outcome, Piece, Quarantine, QuarantineKeys, QuarantineReason, Refused,
+    Route, Signer, Store,
 };
 
 use super::admit::{self, Age};
 use super::append::{OnAppend, Writers};
-use super::metrics::{Metrics, Reason};
-use super::portfolios::Accounts;
+use super::aside::Aside;
+use super::metrics::Metrics;
+use super::portfolios::{Portfolios, Signed};
 use super::routes::{Looked, RouteTable};
 use super::split::{Change, Content, Item};
 
@@ -33,7 +35,8 @@ const ACTIVITY: Duration = Duration::from_secs(30);
 
 struct Shared {
     store: Store,
-    quarantine: Quarantine,
+    aside: Aside,
+    portfolios: Portfolios,
     routes: RouteTable,
     writers: Writers,
     metrics: Metrics,
@@ -80,19 +83,20 @@ fn rank(reason: QuarantineReason) -> u8 {
 }
 
 impl Ingest {
-    /// Over a store, its routes and the quarantine's keys.
+    /// Over a store, its routes, the quarantine's keys, and the secrets that may have signed what is in it.
     pub fn new(
         store: Store,
         keys: QuarantineKeys,
+        portfolios: Portfolios,
         routes: RouteTable,
         metrics: Metrics,
         clock: SharedClock,
         on_append: OnAppend,
     ) -> Self {
         let writers = Writers::new(store.clone(), Arc::clone(&clock), metrics.clone(), on_append);
-        let quarantine = store.quarantine(keys);
+        let aside = Aside::new(store.account_events(), store.quarantine(keys), metrics.clone());
         let noted = Mutex::default();
-        Self { shared: Arc::new(Shared { store, quarantine, routes, writers, metrics, clock, noted }) }
+        Self { shared: Arc::new(Shared { store, aside, portfolios, routes, writers, metrics, clock, noted }) }
     }
 
     /// How old what comes now may be.
@@ -102,7 +106,12 @@ impl Ingest {
 
     /// The quarantine that this ingest writes.
     pub fn quarantine(&self) -> &Quarantine {
-        &self.shared.quarantine
+        self.shared.aside.quarantine()
+    }
+
+    /// Who may have signed what is in quarantine.
+    pub fn portfolios(&self) -> &Portfolios {
+        &self.shared.portfolios
     }
 
     /// The routes that it routes by.
@@ -111,16 +120,31 @@ impl Ingest {
     }
 
     /// Takes a POST's changes. Ok means that all of it is durable somewhere.
-    pub async fn take(&self, changes: Vec<Change>, accounts: &Accounts) -> Result<(), StoreAway> {
+    pub async fn take(&self, changes: Vec<Change>, signed: &Signed) -> Result<(), StoreAway> {
         let now = self.shared.clock.now();
-        let (placed, mut result) = self.place(&changes, accounts, Age::Recent(now)).await;
+        let (placed, result) = self.place(&changes, &signed.accounts, Age::Recent(now)).await;
         self.note_activity(&changes, &placed, now);
-        let put = changes.iter().zip(placed).enumerate();
-        let put = put.filter_map(|(place, (change, reason))| Some(self.put_away(change, reason?, (now, place))));
-        for put in join_all(put).await {
-            result = result.and(put);
-        }
-        result
+        let put = self.shared.aside.put_away(&changes, &placed, Some(&signed.signer), now).await;
+        result.and(put)
+    }
+
+    /// Keeps a body whole on which the program failed.
+    pub async fn put_whole(&self, text: &str, signer: &Signer) -> Result<(), StoreAway> {
+        let (reason, at) = (QuarantineReason::Malformed, self.shared.clock.now());
+        let (extent, entry_id, line, signer, place) = (Extent::Body, "", None, Some(signer), 0);
+        let entry_time = None;
+        self.shared.aside.put(&Piece { extent, entry_id, entry_time, text, reason, line, signer, at, place }).await
+    }
+
+    /// Puts what has no place away by itself: parts of what was kept whole until a later version understood it.
+    pub async fn put_parts(
+        &self,
+        changes: &[Change],
+        placed: &[Option<QuarantineReason>],
+        signer: Option<&Signer>,
+        at: Timestamp,
+    ) -> Result<(), StoreAway> {
+        self.shared.aside.put_away(changes, placed, signer, at).await
     }
 
     /// Finds each change's place and writes what goes to a company or to the account events. The rest is for the
@@ -143,7 +167,7 @@ impl Ingest {
                 Content::Account { field, value } => {
                     let at = self.shared.clock.now();
                     let event = AccountEvent::new(&change.entry_id, field, change.entry_time, value, at);
-                    events.push(self.write_event(index, event));
+                    events.push((index, event));
                 }
                 Content::Line { phone_number_id, items, remainder } => {
                     if *remainder {
@@ -186,7 +210,7 @@ impl Ingest {
             let batch = batches.remove(&company).filter(|batch| !batch.is_empty())?;
             Some(self.append(company, batch))
         });
-        let (appended, written) = futures::join!(join_all(batches), join_all(events));
+        let (appended, written) = futures::join!(join_all(batches), self.shared.aside.write(events));
         for (index, written) in written {
             match written {
                 Ok(()) => {}
@@ -261,46 +285,6 @@ impl Ingest {
             refused.push((index, reason));
         }
         Ok(refused)
-    }
-
-    async fn write_event(&self, index: usize, event: AccountEvent) -> (usize, Result<(), StoreError>) {
-        let began = Instant::now();
-        let written = self.shared.store.account_events().insert(&event).await.map(|_| ());
-        self.shared.metrics.stored("account_event", began);
-        (index, written)
-    }
-
-    async fn put_away(
-        &self,
-        change: &Change,
-        reason: QuarantineReason,
-        came: (Timestamp, usize),
-    ) -> Result<(), StoreAway> {
-        let line = match &change.content {
-            // Of a foreign account nothing is brought back, so it is not found by line either.
-            Content::Line { phone_number_id, .. } if reason != QuarantineReason::ForeignAccount => {
-                Some(phone_number_id)
-            }
-            _ => None,
-        };
-        let began = Instant::now();
-        let put = self.shared.quarantine.put(&change.entry_id, change.text.expose(), reason, line, came).await;
-        self.shared.metrics.stored("quarantine", began);
-        match put {
-            Ok(new) => {
-                if new {
-                    self.shared.metrics.quarantined.get_or_create(&Reason { reason: reason.as_str() }).inc();
-                    let line = line.map_or("unknown", PhoneNumberId::as_str);
-                    tracing::warn!(reason = reason.as_str(), line, "a change went to quarantine");
-                }
-                Ok(())
-            }
-            // Even the net does not hold it: better that Meta keeps it for us than that nobody does.
-            Err(error) => {
-                tracing::error!(%error, "the quarantine takes nothing");
-                Err(StoreAway)
-            }
-        }
     }
 
     /// Notes when each line was heard of, in the background: it is worth no one's waiting. Only lines that have a route

@@ -4,7 +4,8 @@
 //! Two tasks in one. A few seconds after a company's log grew by this replica, its messages' states follow. About once an
 //! hour each company is looked at: states that nobody followed (a replica died), and entries older than the company's
 //! retention, which are removed in small batches with pauses that are longer than the work. Each replica does all of it
-//! at a time of its own; doing it twice changes nothing.
+//! at a time of its own; doing it twice changes nothing. Must never remove anything while this machine's clock and the store's
+//! differ.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{CompanyId, SharedClock};
+use crate::domain::{Clock, CompanyId};
 use crate::store::retention::{self, BATCH};
-use crate::store::{Company, CompanyDb, CompanyState, Store, StoreError};
+use crate::store::{Company, CompanyDb, CompanyState, Store, StoreClock, StoreError};
 
 use super::metrics::Metrics;
 
@@ -53,18 +55,18 @@ impl Grown {
 #[derive(Clone)]
 pub struct Keeper {
     store: Store,
-    clock: SharedClock,
+    clock: Arc<StoreClock>,
     metrics: Metrics,
 }
 
 impl Keeper {
     /// Over all companies of a store.
-    pub fn new(store: Store, clock: SharedClock, metrics: Metrics) -> Self {
+    pub fn new(store: Store, clock: Arc<StoreClock>, metrics: Metrics) -> Self {
         Self { store, clock, metrics }
     }
 
     /// Works until `stop`. What is cut half-way goes on another time.
-    pub async fn run(&self, grown: Grown, stop: CancellationToken) {
+    pub async fn run(self, grown: Grown, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.follow_grown(&grown) => {}
@@ -105,6 +107,19 @@ impl Keeper {
 
     /// One round over all companies, in an order of its own.
     pub async fn round(&self) {
+        match self.clock.ahead() {
+            // By a comparison of the last seconds, or nobody could read the companies below.
+            Some(SignedDuration::ZERO) => {}
+            Some(ahead) => {
+                let seconds = ahead.as_secs();
+                tracing::warn!(
+                    seconds,
+                    "retention waits until this machine's clock and the store's agree: set the wrong one"
+                );
+                return;
+            }
+            None => return,
+        }
         let mut companies = match self.store.companies().all().await {
             Ok(companies) => companies,
             Err(error) => {
@@ -112,12 +127,15 @@ impl Keeper {
                 return;
             }
         };
+        // For the whole round, however long it takes: an old "now" only removes less, and a clock that is changed meanwhile
+        // removes nothing more.
+        let now = self.clock.now();
         companies.retain(|company| company.state == CompanyState::Active);
         companies.shuffle(&mut rand::rng());
         let (none, went) = (companies.is_empty(), AtomicBool::new(false));
         // A company with much to remove keeps one of the places only.
         let looks = stream::iter(companies).for_each_concurrent(AT_ONCE, async |company| {
-            match self.look_after(&company).await {
+            match self.look_after(&company, now).await {
                 Ok(()) => went.store(true, Ordering::Relaxed),
                 Err(error) => {
                     tracing::warn!(company = company.id.as_str(), %error, "retention waits for the next round");
@@ -131,11 +149,11 @@ impl Keeper {
         }
     }
 
-    async fn look_after(&self, company: &Company) -> Result<(), StoreError> {
+    async fn look_after(&self, company: &Company, now: Timestamp) -> Result<(), StoreError> {
         let db = self.store.companies().open_record(company)?;
         // What is removed must be included before.
         db.states().follow(self.clock.now()).await?;
-        let removed = self.remove_old(company, &db).await?;
+        let removed = self.remove_old(company, &db, now).await?;
         // Also what another round left when it was cut.
         let states = db.states().remove_stale().await?;
         if removed > 0 {
@@ -149,12 +167,12 @@ impl Keeper {
         Ok(())
     }
 
-    async fn remove_old(&self, company: &Company, db: &CompanyDb) -> Result<u64, StoreError> {
+    async fn remove_old(&self, company: &Company, db: &CompanyDb, now: Timestamp) -> Result<u64, StoreError> {
+        let cutoff = retention::cutoff(company.retention_days, now);
         let log = db.log();
         let mut all = 0;
         loop {
             let began = Instant::now();
-            let cutoff = retention::cutoff(company.retention_days, self.clock.now());
             let removed = log.remove_before(cutoff).await?;
             let count = u64::try_from(removed).unwrap_or(u64::MAX);
             self.metrics.retention_removed.inc_by(count);

@@ -66,6 +66,8 @@ pub struct Metrics {
     pub silent: Gauge,
     /// Entries that retention removed.
     pub retention_removed: Counter,
+    /// How far this machine's clock is ahead of the store's, in whole seconds; 0: they agree.
+    pub clock_ahead: Gauge,
     /// When this replica's last round of retention ended, seconds since 1970.
     pub retention_round: Gauge,
 }
@@ -89,6 +91,7 @@ impl Metrics {
             replayed: Counter::default(),
             last_post: Gauge::default(),
             silent: Gauge::default(),
+            clock_ahead: Gauge::default(),
             retention_removed: Counter::default(),
             retention_round: Gauge::default(),
         };
@@ -103,6 +106,11 @@ impl Metrics {
         registry.register("router_replayed", "Changes that came back from quarantine", all.replayed.clone());
         registry.register("router_last_post_timestamp_seconds", "Last signed POST", all.last_post.clone());
         registry.register("router_silent_numbers", "Active lines that no webhook named for a day", all.silent.clone());
+        registry.register(
+            "router_clock_ahead_seconds",
+            "This machine's clock against the store's",
+            all.clock_ahead.clone(),
+        );
         registry.register("router_retention_removed", "Entries that retention removed", all.retention_removed.clone());
         registry.register("router_retention_round_timestamp_seconds", "Last round", all.retention_round.clone());
         all

@@ -24,8 +24,10 @@ pub mod split;
 pub mod texml;
 pub mod webhook;
 
+mod aside;
 mod identity;
 mod json;
+mod portfolio_files;
 
 pub use append::OnAppend;
 pub use routes::{RouteTable, RoutesStale};

@@ -2,116 +2,137 @@
 //!
 //! One secret signs the traffic of all companies of an app, so a good signature alone says little: `entry[].id` must be
 //! the WABA of a Portfolio whose secret gave the signature. With `--meta-app-secret` alone any account is taken.
-//! The files of `--portfolios-dir` are read again when they change (a rotated Secret); a file that can't be read keeps
-//! the last good state.
+//! The files of `--portfolios-dir` are read again when they change (a rotated Secret); what counts where one can't be
+//! read is decided in `portfolio_files`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{NamespacedName, WabaId};
+use crate::domain::WabaId;
+pub use crate::store::Accounts;
+use crate::store::Signer;
 
+pub use super::portfolio_files::PortfolioError;
+use super::portfolio_files::{self, Files, Found, Told};
 use super::signature::{Signature, Unsigned};
 
 /// How often the files are looked at. Mounted Secrets arrive within a minute or so, by themselves.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// One Portfolio's file. Paths are relative to the folder. What is for sending is read by whoever sends.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct File {
-    portfolio: String,
-    waba_id: WabaId,
-    app_secret_files: Vec<PathBuf>,
-}
-
 /// A Portfolio's secrets and account.
-struct Portfolio {
-    waba_id: Option<WabaId>,
-    secrets: Vec<SecretString>,
+#[derive(Clone)]
+pub(super) struct Portfolio {
+    /// None: any account.
+    pub(super) waba_id: Option<WabaId>,
+    pub(super) secrets: Vec<AppSecret>,
 }
 
-/// Which accounts a signed POST may speak of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Accounts {
-    /// Any: the secret was given without a Portfolio.
-    Any,
-    /// These: several Portfolios may share an app.
-    Only(BTreeSet<WabaId>),
-}
+impl Portfolio {
+    fn is(&self, other: &Self) -> bool {
+        let exposed = |one: &AppSecret, other: &AppSecret| one.secret.expose_secret() == other.secret.expose_secret();
+        self.waba_id == other.waba_id
+            && self.secrets.len() == other.secrets.len()
+            && self.secrets.iter().zip(&other.secrets).all(|(one, other)| exposed(one, other))
+    }
 
-impl Accounts {
-    /// May it speak of this account?
-    pub fn allows(&self, entry_id: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Only(accounts) => accounts.iter().any(|waba| waba.as_str() == entry_id),
-        }
+    fn accounts(&self) -> Accounts {
+        self.waba_id.clone().map_or(Accounts::Any, Accounts::only)
     }
 }
 
-/// Settings that can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum PortfolioError {
-    /// No secret: nothing could be checked, so nothing is taken.
-    #[error("there is no app secret: give --meta-app-secret or a --portfolios-dir with at least one *.yaml")]
-    NoSecret,
-    /// A file or folder that can't be read.
-    #[error("{path} can't be read ({why}): check that the Secret is mounted and its paths are relative to the folder")]
-    File {
-        /// Which.
-        path: String,
-        /// Why.
-        why: String,
-    },
+/// A secret, and what is kept of it beside what it signed.
+#[derive(Clone)]
+pub(super) struct AppSecret {
+    secret: SecretString,
+    signer: Signer,
+}
+
+impl From<&str> for AppSecret {
+    fn from(secret: &str) -> Self {
+        let secret = SecretString::from(secret);
+        Self { signer: Signer::of(&secret), secret }
+    }
+}
+
+/// A good signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The accounts that the body may speak of.
+    pub accounts: Accounts,
+    /// Which secret gave it.
+    pub signer: Signer,
 }
 
 /// All Portfolios. Cheap to clone.
 #[derive(Clone)]
 pub struct Portfolios {
-    all: Arc<RwLock<Arc<Vec<Portfolio>>>>,
+    files: Arc<RwLock<Arc<Files>>>,
+    changed: Arc<watch::Sender<()>>,
     folder: Option<PathBuf>,
 }
 
 impl Portfolios {
     /// Secrets without a Portfolio, comma-separated while rotating.
     pub fn from_secret(secrets: &SecretString) -> Result<Self, PortfolioError> {
-        let secrets: Vec<SecretString> = secrets
-            .expose_secret()
-            .split(',')
-            .map(str::trim)
-            .filter(|secret| !secret.is_empty())
-            .map(SecretString::from)
-            .collect();
+        let secrets = secrets.expose_secret().split(',').map(str::trim).filter(|secret| !secret.is_empty());
+        let secrets: Vec<AppSecret> = secrets.map(AppSecret::from).collect();
         if secrets.is_empty() {
             return Err(PortfolioError::NoSecret);
         }
-        Ok(Self::with(vec![Portfolio { waba_id: None, secrets }], None))
+        let only = Portfolio { waba_id: None, secrets };
+        Ok(Self::with(Files::from([(PathBuf::new(), only)]), None))
     }
 
-    /// The files of a folder.
+    /// The files of a folder; each must be good.
     pub fn from_folder(folder: &Path) -> Result<Self, PortfolioError> {
-        Ok(Self::with(load(folder)?, Some(folder.to_owned())))
+        let files = portfolio_files::all_good(portfolio_files::read(folder)?)?;
+        Ok(Self::with(files, Some(folder.to_owned())))
     }
 
-    fn with(all: Vec<Portfolio>, folder: Option<PathBuf>) -> Self {
-        Self { all: Arc::new(RwLock::new(Arc::new(all))), folder }
+    /// No secret, for what checks no signature.
+    pub fn none() -> Self {
+        Self::with(Files::new(), None)
+    }
+
+    fn with(files: Files, folder: Option<PathBuf>) -> Self {
+        Self { files: Arc::new(RwLock::new(Arc::new(files))), changed: Arc::default(), folder }
+    }
+
+    /// Told when other secrets or accounts count than before.
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// All secrets, and which accounts each speaks for.
+    pub fn speakers(&self) -> BTreeMap<Signer, Accounts> {
+        let mut speakers: BTreeMap<Signer, Accounts> = BTreeMap::new();
+        for portfolio in self.files().values() {
+            for AppSecret { signer, .. } in &portfolio.secrets {
+                let known = speakers.remove(signer).unwrap_or_else(Accounts::none);
+                speakers.insert(signer.clone(), known.and(portfolio.accounts()));
+            }
+        }
+        speakers
+    }
+
+    fn files(&self) -> Arc<Files> {
+        Arc::clone(&self.files.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whose secret gives the signature, and so which accounts the body may speak of. Every secret is tried, so that
     /// the time taken does not say which one it was.
-    pub fn verify(&self, signature: Signature, body: &[u8]) -> Result<Accounts, Unsigned> {
-        let all = Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner));
+    pub fn verify(&self, signature: Signature, body: &[u8]) -> Result<Signed, Unsigned> {
+        let files = self.files();
         let mut tried: Vec<(&str, bool)> = Vec::new();
-        let mut accounts = BTreeSet::new();
-        let mut any = false;
-        for portfolio in all.iter() {
-            for secret in &portfolio.secrets {
+        let mut signed: Option<Signed> = None;
+        for portfolio in files.values() {
+            for AppSecret { secret, signer } in &portfolio.secrets {
                 // Portfolios of one app share its secret: one HMAC over the body is enough.
                 let exposed = secret.expose_secret();
                 let matches = match tried.iter().find(|(known, _)| *known == exposed) {
@@ -123,91 +144,51 @@ impl Portfolios {
                     }
                 };
                 if matches {
-                    match &portfolio.waba_id {
-                        Some(waba) => {
-                            accounts.insert(waba.clone());
-                        }
-                        None => any = true,
-                    }
+                    let known = signed.take().map_or_else(Accounts::none, |signed| signed.accounts);
+                    signed = Some(Signed { accounts: known.and(portfolio.accounts()), signer: signer.clone() });
                 }
             }
         }
-        match (any, accounts.is_empty()) {
-            (true, _) => Ok(Accounts::Any),
-            (false, false) => Ok(Accounts::Only(accounts)),
-            (false, true) => Err(Unsigned::Wrong),
-        }
+        signed.ok_or(Unsigned::Wrong)
     }
 
     /// Looks at the files every few seconds until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         let Some(folder) = self.folder.clone() else { return };
-        let mut complained = false;
+        let mut told = Told::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
             let folder = folder.clone();
-            match tokio::task::spawn_blocking(move || load(&folder)).await {
-                Ok(Ok(all)) => {
-                    complained = false;
-                    if self.replace(all) {
-                        tracing::info!("the Portfolios' files changed and were read again");
-                    }
-                }
-                Ok(Err(error)) if !complained => {
-                    complained = true;
-                    tracing::error!(%error, "the Portfolios' files can't be read; the last good state is used");
-                }
-                _ => {}
+            if let Ok(found) = tokio::task::spawn_blocking(move || portfolio_files::read(&folder)).await
+                && self.take_in(found, &mut told)
+            {
+                tracing::info!("the Portfolios' files changed and were read again");
             }
         }
     }
 
-    fn replace(&self, all: Vec<Portfolio>) -> bool {
-        let mut current = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        let same = current.len() == all.len()
-            && current.iter().zip(&all).all(|(a, b)| {
-                a.waba_id == b.waba_id
-                    && a.secrets.len() == b.secrets.len()
-                    && a.secrets.iter().zip(&b.secrets).all(|(a, b)| a.expose_secret() == b.expose_secret())
-            });
+    /// Takes in what was found; true if something else counts than before.
+    fn take_in(&self, found: Result<Found, PortfolioError>, told: &mut Told) -> bool {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                told.folder(&error);
+                return false;
+            }
+        };
+        let known = self.files();
+        let (files, bad) = portfolio_files::merge(&known, found);
+        told.files(&bad);
+        let same = known.len() == files.len() && known.iter().zip(&files).all(|(a, b)| a.0 == b.0 && a.1.is(b.1));
         if !same {
-            *current = Arc::new(all);
+            *self.files.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(files);
+            self.changed.send_replace(());
         }
         !same
     }
-}
-
-fn load(folder: &Path) -> Result<Vec<Portfolio>, PortfolioError> {
-    let failed = |path: &Path, why: String| PortfolioError::File { path: path.display().to_string(), why };
-    let entries = std::fs::read_dir(folder).map_err(|e| failed(folder, e.kind().to_string()))?;
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
-        .collect();
-    paths.sort();
-    let mut all = Vec::new();
-    for path in paths {
-        let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e.kind().to_string()))?;
-        let file: File = serde_yaml::from_str(&text).map_err(|e| failed(&path, e.to_string()))?;
-        file.portfolio.parse::<NamespacedName>().map_err(|e| failed(&path, e.to_string()))?;
-        let mut secrets = Vec::new();
-        for secret in &file.app_secret_files {
-            let secret = folder.join(secret);
-            let text = std::fs::read_to_string(&secret).map_err(|e| failed(&secret, e.kind().to_string()))?;
-            match text.trim() {
-                "" => return Err(failed(&secret, "it is empty".into())),
-                text => secrets.push(SecretString::from(text)),
-            }
-        }
-        if secrets.is_empty() {
-            return Err(failed(&path, "appSecretFiles names no file".into()));
-        }
-        all.push(Portfolio { waba_id: Some(file.waba_id), secrets });
-    }
-    if all.is_empty() { Err(PortfolioError::NoSecret) } else { Ok(all) }
 }
 
 #[cfg(test)]
@@ -225,12 +206,24 @@ mod tests {
         folder
     }
 
+    fn file(waba: &str, secrets: &str) -> String {
+        format!("portfolio: platform/p{waba}\nwabaId: \"{waba}\"\nappSecretFiles: [{secrets}]\nbaseUrl: http://x\n")
+    }
+
+    fn verified(portfolios: &Portfolios, secret: &str) -> Result<Accounts, Unsigned> {
+        let signed = portfolios.verify(signed(secret), b"{}")?;
+        assert_eq!(signed.signer, Signer::of(&secret.into()));
+        assert_eq!(portfolios.speakers().get(&signed.signer), Some(&signed.accounts));
+        Ok(signed.accounts)
+    }
+
+    fn only(accounts: &[&str]) -> Result<Accounts, Unsigned> {
+        Ok(Accounts::Only(accounts.iter().map(|account| WabaId::parse(*account).unwrap()).collect()))
+    }
+
     #[test]
     fn a_secret_speaks_for_its_own_accounts_only() {
         let folder = folder("portfolios");
-        let file = |waba: &str, secrets: &str| {
-            format!("portfolio: platform/p{waba}\nwabaId: \"{waba}\"\nappSecretFiles: [{secrets}]\nbaseUrl: http://x\n")
-        };
         for (name, text) in [
             ("a.yaml", file("1", "one")),
             ("b.yaml", file("2", "one, two")),
@@ -241,20 +234,54 @@ mod tests {
             std::fs::write(folder.join(name), text).unwrap();
         }
         let portfolios = Portfolios::from_folder(&folder).unwrap();
-        let only = |accounts: &[&str]| {
-            Ok(Accounts::Only(accounts.iter().map(|account| WabaId::parse(*account).unwrap()).collect()))
-        };
-        assert_eq!(portfolios.verify(signed("s1"), b"{}"), only(&["1", "2"]));
-        assert_eq!(portfolios.verify(signed("s2"), b"{}"), only(&["2"]));
-        assert_eq!(portfolios.verify(signed("s3"), b"{}"), Err(Unsigned::Wrong));
-        assert!(!portfolios.verify(signed("s2"), b"{}").unwrap().allows("1"));
+        assert_eq!(verified(&portfolios, "s1"), only(&["1", "2"]));
+        assert_eq!(verified(&portfolios, "s2"), only(&["2"]));
+        assert_eq!(verified(&portfolios, "s3"), Err(Unsigned::Wrong));
+        assert!(!verified(&portfolios, "s2").unwrap().allows("1"));
         // A rotated secret.
         std::fs::write(folder.join("two"), "s4").unwrap();
-        assert!(portfolios.replace(load(&folder).unwrap()) && !portfolios.replace(load(&folder).unwrap()));
-        assert_eq!(portfolios.verify(signed("s4"), b"{}"), only(&["2"]));
+        let look = || portfolios.take_in(portfolio_files::read(&folder), &mut Told::default());
+        assert!(look() && !look());
+        assert_eq!(verified(&portfolios, "s4"), only(&["2"]));
+        // At the start a person looks on.
         std::fs::remove_file(folder.join("two")).unwrap();
-        assert!(matches!(load(&folder), Err(PortfolioError::File { .. })));
+        assert!(matches!(Portfolios::from_folder(&folder), Err(PortfolioError::File { .. })));
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_bad_file_holds_no_other_back() {
+        let folder = folder("portfolios-bad");
+        let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+        write("one", "s1");
+        write("a.yaml", &file("1", "one"));
+        let portfolios = Portfolios::from_folder(&folder).unwrap();
+        let mut told = Told::default();
+        let mut look = || portfolios.take_in(portfolio_files::read(&folder), &mut told);
+        let verified = || verified(&portfolios, "s1");
+        // One that was never good is left out, whatever stands beside it.
+        write("b.yaml", &file("2", "one"));
+        write("c.yaml", &file("3", "one, missing"));
+        assert!(look());
+        assert_eq!(verified(), only(&["1", "2"]));
+        // One that was good keeps its last good state.
+        write("a.yaml", "wabaId: [");
+        write("missing", "s1");
+        assert!(look());
+        assert_eq!(verified(), only(&["1", "2", "3"]));
+        assert!(!look());
+        // One that was removed is gone.
+        std::fs::remove_file(folder.join("a.yaml")).unwrap();
+        assert!(look());
+        assert_eq!(verified(), only(&["2", "3"]));
+        // A folder without any file was hardly meant.
+        for name in ["b.yaml", "c.yaml"] {
+            std::fs::remove_file(folder.join(name)).unwrap();
+        }
+        assert!(!look());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(!look());
+        assert_eq!(verified(), only(&["2", "3"]));
     }
 
     #[test]
@@ -263,8 +290,8 @@ mod tests {
             assert!(matches!(Portfolios::from_secret(&none.into()), Err(PortfolioError::NoSecret)));
         }
         let both = Portfolios::from_secret(&"old, new".into()).unwrap();
-        assert_eq!(both.verify(signed("new"), b"{}"), Ok(Accounts::Any));
-        assert_eq!(both.verify(signed("old"), b"{}"), Ok(Accounts::Any));
+        assert_eq!(verified(&both, "new"), Ok(Accounts::Any));
+        assert_eq!(verified(&both, "old"), Ok(Accounts::Any));
         assert!(both.verify(signed(""), b"{}").is_err());
     }
 }

@@ -19,6 +19,9 @@ pub const FRESH: Duration = Duration::from_secs(30);
 const MISS: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_secs(2);
 const RELOAD: Duration = Duration::from_secs(60);
+/// A store that answers at all does so sooner, also with "nothing changed". A connection on which nothing comes any more and
+/// nothing breaks is left, well before the copy is stale.
+const ANSWER: Duration = Duration::from_secs(8);
 /// Misses remembered at most; they come from signed webhooks only, so this is a net and not a limit.
 const MISSES: usize = 10_000;
 
@@ -183,7 +186,7 @@ impl RouteTable {
                 tracing::warn!(%error, "routes are read every two seconds until they can be followed again");
             }
             // Where there are no change streams this is how the copy is kept fresh.
-            if let Err(error) = self.reload(&store).await
+            if let Err(error) = answered(self.reload(&store)).await
                 && !self.is_fresh()
             {
                 part.not_ready(format!("no news of the routes: {error}"));
@@ -197,26 +200,26 @@ impl RouteTable {
 
     async fn follow(&self, store: &Store, part: &Part) -> Result<(), StoreError> {
         // Opened before all is read, so that no change falls between.
-        let watch = store.routes().watch().await;
-        self.reload(store).await?;
+        let watch = answered(store.routes().watch()).await;
+        answered(self.reload(store)).await?;
         part.ready();
         let mut watch = watch?;
         let mut loaded = Instant::now();
         loop {
             let asked = Instant::now();
-            match watch.next().await? {
+            match answered(watch.next()).await? {
                 Some(RouteChange::Upsert(route)) => self.take_in(*route),
                 Some(RouteChange::Removed(id)) => {
                     self.write(|copy| copy.routes.remove(&id));
                     self.announce();
                 }
-                Some(RouteChange::Reload) => self.reload(store).await?,
+                Some(RouteChange::Reload) => answered(self.reload(store)).await?,
                 None => {}
             }
             self.write(|copy| copy.news_at = Some(asked));
             part.ready();
             if loaded.elapsed() > RELOAD {
-                self.reload(store).await?;
+                answered(self.reload(store)).await?;
                 loaded = Instant::now();
             }
         }
@@ -257,6 +260,10 @@ impl RouteTable {
     fn write<T>(&self, write: impl FnOnce(&mut Copy) -> T) -> T {
         write(&mut self.shared.copy.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+async fn answered<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(ANSWER, asked).await.unwrap_or(Err(StoreError::TimedOut))
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::SharedClock;
 use crate::listen::{self, Limits};
-use crate::store::{QuarantineKeys, Store};
+use crate::restart::after_panics;
+use crate::store::{QuarantineKeys, Store, StoreClock};
 use crate::telemetry::{Part, Readiness, Registry};
 
 use super::append::OnAppend;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub routes: RouteTable,
     /// Where time comes from.
     pub clock: SharedClock,
+    /// After `stop` webhooks are still taken for so long.
+    pub linger: Duration,
     /// Told of what this replica appends, so that its own sockets need not wait for the change stream.
     pub on_append: OnAppend,
 }
@@ -50,7 +53,7 @@ pub fn serve(
     readiness: &Readiness,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static + use<> {
-    let Settings { verify_token, portfolios, quarantine_keys, store, routes, clock, on_append } = settings;
+    let Settings { verify_token, portfolios, quarantine_keys, store, routes, clock, linger, on_append } = settings;
     let metrics = Metrics::register(registry);
     let (routes_part, store_part) = (readiness.part("routes"), readiness.part("store"));
     let grown = Grown::default();
@@ -59,50 +62,71 @@ pub fn serve(
         noted.note(company);
         on_append(company, seq);
     });
+    let own = clock;
+    let clock = Arc::new(StoreClock::new(Arc::clone(&own)));
     let keeper = store.clone().map(|store| Keeper::new(store, Arc::clone(&clock), metrics.clone()));
     let ingest = store.clone().map(|store| {
-        Ingest::new(store, quarantine_keys, routes.clone(), metrics.clone(), Arc::clone(&clock), on_append)
+        let clock = Arc::<StoreClock>::clone(&clock);
+        Ingest::new(store, quarantine_keys, portfolios.clone(), routes.clone(), metrics.clone(), clock, on_append)
     });
-    let silence = std::sync::Arc::clone(&clock);
-    let webhook = Webhook::new(verify_token, portfolios.clone(), ingest.clone(), metrics.clone(), clock);
+    let webhook = Webhook::new(verify_token, portfolios.clone(), ingest.clone(), metrics.clone(), own);
     let app = webhook.app().merge(texml::app());
     async move {
-        let listening = async {
-            if let Some(store) = &store {
-                silent::run(store.line_activity(), &routes, &metrics.silent, &*silence, stop.clone()).await;
-            }
+        // A panic in one of these is no reason to take no more webhooks.
+        let beside = async {
+            let (Some(store), Some(ingest), Some(keeper)) = (&store, ingest, keeper) else { return };
+            let listen = || {
+                let clock: SharedClock = Arc::<StoreClock>::clone(&clock);
+                silent::run(store.line_activity(), routes.clone(), metrics.silent.clone(), clock, stop.clone())
+            };
+            let replay = || replay::run(ingest.clone(), metrics.clone(), stop.clone());
+            let keep = || keeper.clone().run(grown.clone(), stop.clone());
+            tokio::join!(
+                after_panics("silent lines", None, listen, stop.clone()),
+                after_panics("replay", None, replay, stop.clone()),
+                after_panics("keeper", None, keep, stop.clone()),
+            );
         };
-        let replaying = async {
-            if let Some(ingest) = ingest {
-                replay::run(ingest, metrics.clone(), stop.clone()).await;
+        let routing = async {
+            if store.is_some() {
+                // Without routes nothing is taken: no POST meets a clock that nobody has looked at.
+                let _ = stop.run_until_cancelled(clock.compared()).await;
             }
-        };
-        let keeping = async {
-            if let Some(keeper) = keeper {
-                keeper.run(grown, stop.clone()).await;
-            }
+            routes.run(routes_part, stop.clone()).await;
         };
         tokio::join!(
-            listen::serve(listener, app, Limits::new("webhook", CONNECTIONS), stop.clone()),
-            routes.run(routes_part, stop.clone()),
+            listen::serve(listener, app, Limits { linger, ..Limits::new("webhook", CONNECTIONS) }, stop.clone()),
+            routing,
             portfolios.run(stop.clone()),
-            watch_store(store.clone(), store_part, stop.clone()),
-            replaying,
-            listening,
-            keeping,
+            watch_store(store.clone(), store_part, &clock, &metrics, stop.clone()),
+            beside,
         );
     }
 }
 
-/// Asks the store every two seconds whether it is there, for `/readyz`.
-async fn watch_store(store: Option<Store>, part: Part, stop: CancellationToken) {
+/// Asks the store every two seconds whether it is there, for `/readyz`, and what time it is there.
+async fn watch_store(store: Option<Store>, part: Part, clock: &StoreClock, metrics: &Metrics, stop: CancellationToken) {
     let Some(store) = store else {
         part.not_ready("there is no store: set MONGODB_URI");
         return;
     };
     loop {
-        match store.ping(Duration::from_secs(1)).await {
-            Ok(()) => part.ready(),
+        let sent = clock.own();
+        match store.hello(Duration::from_secs(1)).await {
+            Ok(told) => {
+                let before = clock.ahead();
+                clock.compare(sent, told, clock.own());
+                let ahead = clock.ahead().unwrap_or_default().as_secs();
+                metrics.clock_ahead.set(ahead);
+                if ahead != 0 && before.unwrap_or_default().is_zero() {
+                    tracing::warn!(
+                        seconds = ahead,
+                        "this machine's clock is ahead of the store's (behind it, if less than 0); what is stored follows \
+                         the store's, retention waits: set the wrong one, and let NTP keep it"
+                    );
+                }
+                part.ready();
+            }
             Err(error) => part.not_ready(error.to_string()),
         }
         tokio::select! {

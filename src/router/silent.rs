@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Clock, PhoneNumberId};
+use crate::domain::{PhoneNumberId, SharedClock};
 use crate::store::{LineActivity, Route, StoreError};
 
 use super::routes::RouteTable;
@@ -26,9 +26,9 @@ const CHUNK: usize = 1000;
 /// Counts every minute until `stop`.
 pub async fn run(
     activity: LineActivity,
-    routes: &RouteTable,
-    gauge: &Gauge,
-    clock: &dyn Clock,
+    routes: RouteTable,
+    gauge: Gauge,
+    clock: SharedClock,
     stop: CancellationToken,
 ) {
     loop {
@@ -57,11 +57,12 @@ async fn look(activity: &LineActivity, lines: &[Arc<Route>], now: Timestamp) -> 
     Ok(count)
 }
 
-/// How many of the lines are silent. One whose route was written a moment ago has had no time to speak. Pure.
+/// How many of the lines are silent. One whose route was written a moment ago has had no time to speak. The dates are as
+/// they stand in the store: one that no clock will ever show is no reason to stop counting. Pure.
 fn silent(lines: &[Arc<Route>], last: &HashMap<PhoneNumberId, Timestamp>, now: Timestamp) -> usize {
     let quiet = |route: &&Arc<Route>| {
         let heard = last.get(&route.phone_number_id).copied().unwrap_or(route.updated_at);
-        heard.max(route.updated_at) + QUIET < now
+        heard.max(route.updated_at).checked_add(QUIET).is_ok_and(|until| until < now)
     };
     lines.iter().filter(quiet).count()
 }
@@ -83,6 +84,9 @@ mod tests {
             ("heard of today", ago(100), Some(ago(23)), 0),
             ("heard of before yesterday", ago(100), Some(ago(25)), 1),
             ("changed hands today, heard of before", ago(2), Some(ago(50)), 0),
+            ("heard of at a time that no clock shows", ago(100), Some(Timestamp::MAX), 0),
+            ("heard of before all time", ago(100), Some(Timestamp::MIN), 1),
+            ("written at a time that no clock shows", Timestamp::MAX, None, 0),
         ] {
             let last: HashMap<_, _> = heard.map(|at| ("1".parse().unwrap(), at)).into_iter().collect();
             assert_eq!(silent(&[route("1", written)], &last, now), want, "{what}");

@@ -10,19 +10,21 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::domain::{PhoneNumberId, Pii};
-use crate::store::{ContactHint, IdentityChange, Kind, LineRef, NewEntry};
+use crate::store::{ContactHint, Extent, IdentityChange, Kind, LineRef, NewEntry};
 
 use super::identity;
 use super::json::{Object, elements};
 
-/// One change, or an entry that could not be taken apart.
+/// One change, or an entry or a body that could not be taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
+    /// Which of them.
+    pub extent: Extent,
     /// `entry[].id` as it was written: the WABA.
     pub entry_id: String,
     /// `entry[].time`, seconds since 1970; on account fields.
     pub entry_time: Option<i64>,
-    /// The change's own text.
+    /// Its own text.
     pub text: Pii<String>,
     /// What is in it.
     pub content: Content,
@@ -156,11 +158,14 @@ impl Budget {
     }
 }
 
+/// As long as a body may be. A text that became longer is kept whole: it would be too long for whoever reads it.
+pub const LONGEST: usize = 4 * 1024 * 1024;
+
 /// Takes a body apart.
 pub fn split(body: &str) -> Result<Vec<Change>, NotAnObject> {
     let root = Object::of(body).ok_or(NotAnObject)?;
-    let whole = || vec![malformed(String::new(), body)];
-    if root.text("object").as_deref() != Some("whatsapp_business_account") {
+    let whole = || vec![malformed(Extent::Body, String::new(), body)];
+    if body.len() > LONGEST || root.text("object").as_deref() != Some("whatsapp_business_account") {
         return Ok(whole());
     }
     Ok(match root.array("entry") {
@@ -172,26 +177,40 @@ pub fn split(body: &str) -> Result<Vec<Change>, NotAnObject> {
     })
 }
 
-/// A body that holds bytes which are not UTF-8, and so is not quite JSON: kept whole, if it would be an object otherwise.
+/// Takes a body apart that holds bytes which are not UTF-8, and so is not quite JSON: by its text with U+FFFD in their
+/// place. A change that holds none goes its way byte for byte. One that holds any is stored as that text and noted.
 pub fn not_text(body: &[u8]) -> Result<Vec<Change>, NotAnObject> {
-    let text = String::from_utf8_lossy(body);
-    Object::of(&text).ok_or(NotAnObject)?;
-    Ok(vec![malformed(String::new(), &text)])
+    let mut changes = split(&String::from_utf8_lossy(body))?;
+    for Change { text, content, .. } in &mut changes {
+        if let Content::Line { remainder, .. } = content {
+            *remainder |= text.expose().contains(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    Ok(changes)
 }
 
-fn malformed(entry_id: String, text: &str) -> Change {
-    Change { entry_id, entry_time: None, text: Pii(text.to_owned()), content: Content::Malformed }
+/// Takes apart again what was kept in quarantine. What is still not understood comes out as it went in.
+pub fn again(extent: Extent, entry_id: &str, entry_time: Option<i64>, text: &str) -> Vec<Change> {
+    match extent {
+        Extent::Change => vec![change(entry_id, entry_time, text)],
+        Extent::Entry => entry(text, &Budget(Cell::new(PARTS))),
+        Extent::Body => split(text).unwrap_or_else(|_| vec![malformed(Extent::Body, String::new(), text)]),
+    }
+}
+
+fn malformed(extent: Extent, entry_id: String, text: &str) -> Change {
+    Change { extent, entry_id, entry_time: None, text: Pii(text.to_owned()), content: Content::Malformed }
 }
 
 fn entry(text: &str, budget: &Budget) -> Vec<Change> {
-    let Some(entry) = Object::of(text) else { return vec![malformed(String::new(), text)] };
+    let Some(entry) = Object::of(text) else { return vec![malformed(Extent::Entry, String::new(), text)] };
     let id = entry.text("id").unwrap_or_default();
     let time = entry.text("time").and_then(|time| time.parse().ok());
     match entry.array("changes") {
         Ok(Some(changes)) if budget.take(changes.len()) => {
             changes.into_iter().map(|text| within(&id, time, text, budget)).collect()
         }
-        Ok(_) | Err(_) => vec![malformed(id, text)],
+        Ok(_) | Err(_) => vec![malformed(Extent::Entry, id, text)],
     }
 }
 
@@ -202,6 +221,7 @@ pub fn change(entry_id: &str, entry_time: Option<i64>, text: &str) -> Change {
 
 fn within(entry_id: &str, entry_time: Option<i64>, text: &str, budget: &Budget) -> Change {
     Change {
+        extent: Extent::Change,
         entry_id: entry_id.to_owned(),
         entry_time,
         text: Pii(text.to_owned()),

@@ -10,7 +10,11 @@ fn outline(body: &str) -> Vec<String> {
 fn line(change: &Change) -> String {
     let id = &change.entry_id;
     match &change.content {
-        Content::Malformed => format!("{id} malformed"),
+        Content::Malformed => match change.extent {
+            Extent::Change => format!("{id} malformed"),
+            Extent::Entry => format!("{id} malformed entry"),
+            Extent::Body => "malformed body".to_owned(),
+        },
         Content::Account { field, .. } => format!("{id} account {field}"),
         Content::Line { phone_number_id, items, remainder } => {
             let items: Vec<String> = items.iter().map(short).collect();
@@ -344,11 +348,11 @@ fn malformed_parts_hold_up_nothing_else() {
         r#"{"object":"whatsapp_business_account"}"#,
         r#"{"object":"whatsapp_business_account","entry":{}}"#,
     ] {
-        assert_eq!(outline(whole), [" malformed"], "{whole}");
+        assert_eq!(outline(whole), ["malformed body"], "{whole}");
     }
     assert_eq!(
         outline(r#"{"object":"whatsapp_business_account","entry":[7,{"id":"W"},{"id":"W","changes":{}}]}"#),
-        [" malformed", "W malformed", "W malformed"]
+        [" malformed entry", "W malformed entry", "W malformed entry"]
     );
 }
 
@@ -357,10 +361,67 @@ fn not_an_object() {
     for bad in ["", "null", "[]", "42", "\"x\"", "{", "{}{}", "{\"a\":}", "{'a':1}", "\u{feff}{}"] {
         assert_eq!(split(bad), Err(NotAnObject), "{bad}");
     }
-    // Bytes that are no UTF-8 inside what would be an object are kept whole.
-    let kept = not_text(b"{\"object\":\"whatsapp_business_account\",\"entry\":[],\"x\":\"\xff\"}").unwrap();
-    assert_eq!(kept.iter().map(line).collect::<Vec<_>>(), [" malformed"]);
     assert_eq!(not_text(b"\xff\xfe"), Err(NotAnObject));
+    assert_eq!(not_text(b"{\xff}"), Err(NotAnObject), "outside of quotes");
+}
+
+#[test]
+fn one_byte_that_is_not_utf_8() {
+    let bytes = |text: &str| -> Vec<u8> {
+        // A tilde stands for the byte.
+        text.bytes().map(|byte| if byte == b'~' { 0xff } else { byte }).collect()
+    };
+    let message = |id: &str, text: &str| format!(r#""messages":[{{"id":"{id}","text":{{"body":"{text}"}}}}]"#);
+    let good = messages("2", &message("good", r"Salam é \ufffd"));
+    let bad = messages("1", &format!("{},{}", message("bad", "Sal~am"), r#""statuses":[{"id":"s","status":"read"}]"#));
+    let account = r#"{"field":"account_update","value":{"event":"~"}}"#;
+    let post = body(&[bad.as_str(), good.as_str(), account, "\"~\""].join(","));
+    let changes = not_text(&bytes(&post)).unwrap();
+    assert_eq!(
+        changes.iter().map(line).collect::<Vec<_>>(),
+        [
+            "W line 1 [message bad u=- p=- n=-; status s read  u=- p=- n=- status=read about=s] +remainder",
+            "W line 2 [message good u=- p=- n=-]",
+            "W account account_update",
+            "W malformed",
+        ]
+    );
+    assert_eq!(changes[1].text.expose(), &good, "byte for byte");
+    assert_eq!(changes[0].text.expose(), &bad.replace('~', "\u{fffd}"));
+    // Where Meta itself wrote the character nothing was lost, unless something else of the body was.
+    let genuine = bad.replace('~', "\u{fffd}");
+    assert!(!outline(&body(&genuine))[0].contains("remainder"));
+    assert!(not_text(&bytes(&body(&format!("{genuine},\"~\"")))).unwrap().len() == 2);
+    // An id that was hit is nobody's account.
+    let entry = bytes(&body(&good).replace(r#""id":"W""#, r#""id":"1~""#));
+    assert_eq!(not_text(&entry).unwrap()[0].entry_id, "1\u{fffd}");
+    // A body that would become three times as long.
+    let long = body(&messages("1", &message("long", &"~".repeat(LONGEST / 2))));
+    assert_eq!(not_text(&bytes(&long)).unwrap().iter().map(line).collect::<Vec<_>>(), ["malformed body"]);
+}
+
+#[test]
+fn what_was_kept_is_taken_apart_again_as_what_it_was() {
+    let outline = |extent, text: &str| again(extent, "W", None, text).iter().map(line).collect::<Vec<_>>();
+    let good = messages("1", r#""messages":[{"id":"m"}]"#);
+    let entry = format!(r#"{{"id":"V","changes":[{good},7]}}"#);
+    let post = format!(r#"{{"object":"whatsapp_business_account","entry":[{entry},7]}}"#);
+    let (one, two) = ("line 1 [message m u=- p=- n=-]", "malformed");
+    assert_eq!(outline(Extent::Change, &good), [format!("W {one}")]);
+    assert_eq!(outline(Extent::Entry, &entry), [format!("V {one}"), format!("V {two}")]);
+    assert_eq!(outline(Extent::Body, &post), [format!("V {one}"), format!("V {two}"), " malformed entry".into()]);
+    // As what it was not, or is not yet understood, nothing of it goes.
+    for (extent, text, want) in [
+        (Extent::Change, post.as_str(), "W malformed"),
+        (Extent::Entry, "{}", " malformed entry"),
+        (Extent::Entry, "", " malformed entry"),
+        (Extent::Body, "{}", "malformed body"),
+        (Extent::Body, "\u{fffd}", "malformed body"),
+    ] {
+        let changes = again(extent, "W", None, text);
+        assert_eq!(changes.iter().map(line).collect::<Vec<_>>(), [want], "{text}");
+        assert_eq!((changes[0].extent, changes[0].text.expose().as_str()), (extent, text));
+    }
 }
 
 #[test]

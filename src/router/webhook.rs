@@ -23,16 +23,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
 use crate::domain::SharedClock;
-use crate::store::QuarantineReason;
 
 use super::ingest::{Ingest, StoreAway};
-use super::metrics::{Metrics, Reason};
-use super::portfolios::{Accounts, Portfolios};
+use super::metrics::Metrics;
+use super::portfolios::{Portfolios, Signed};
 use super::signature::{self, Signature, Unsigned};
 use super::split;
 
 /// A body of exactly this size is taken. Meta sends at most 3 MB.
-pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
+pub const BODY_LIMIT: usize = split::LONGEST;
 const BODY_TIME: Duration = Duration::from_secs(15);
 /// From the checked body to the answer: the append's three seconds and the quarantine after it.
 const WRITE_TIME: Duration = Duration::from_secs(8);
@@ -185,8 +184,8 @@ impl Shared {
         }
         let headers = parts.headers.get_all(signature::HEADER).iter().map(|value| value.as_bytes());
         let verified = Signature::parse(headers).and_then(|signature| self.portfolios.verify(signature, &body));
-        let accounts = match verified {
-            Ok(accounts) => accounts,
+        let signed = match verified {
+            Ok(signed) => signed,
             Err(reason) => {
                 self.tell_unsigned(reason, &body);
                 return End::Unsigned;
@@ -196,12 +195,12 @@ impl Shared {
         let held = Arc::new((body, memory));
         // In a task of its own: a client that goes away must not stop an append half-way. What it holds in memory counts
         // until it ends, also when it is waited for no longer.
-        let taken = tokio::spawn(take(self.ingest.clone(), Arc::clone(&held), accounts).in_current_span());
+        let taken = tokio::spawn(take(self.ingest.clone(), Arc::clone(&held), signed.clone()).in_current_span());
         let deadline = tokio::time::Instant::now() + WRITE_TIME;
         match tokio::time::timeout_at(deadline, taken).await {
             Ok(Ok(end)) => end,
             Ok(Err(error)) if error.is_panic() => {
-                tokio::time::timeout_at(deadline, self.put_away(&held.0)).await.unwrap_or(End::StoreAway)
+                tokio::time::timeout_at(deadline, self.put_away(&held.0, &signed)).await.unwrap_or(End::StoreAway)
             }
             _ => End::StoreAway,
         }
@@ -209,19 +208,15 @@ impl Shared {
 
     /// Keeps a body whole that the program failed on, since Meta's repeat would fail as well. What of it was stored before
     /// stays stored.
-    async fn put_away(&self, body: &[u8]) -> End {
+    async fn put_away(&self, body: &[u8], signed: &Signed) -> End {
         let Some(ingest) = &self.ingest else { return End::StoreAway };
-        let (text, reason) = (String::from_utf8_lossy(body), QuarantineReason::Malformed);
-        match ingest.quarantine().put("", &text, reason, None, (self.clock.now(), 0)).await {
-            Ok(new) => {
-                if new {
-                    self.metrics.quarantined.get_or_create(&Reason { reason: reason.as_str() }).inc();
-                }
+        match ingest.put_whole(&String::from_utf8_lossy(body), &signed.signer).await {
+            Ok(()) => {
                 tracing::error!(bytes = body.len(), "a POST that the program failed on is in quarantine");
                 End::Taken
             }
-            Err(error) => {
-                tracing::error!(%error, "a POST that the program failed on can't be put into quarantine");
+            Err(StoreAway) => {
+                tracing::error!("a POST that the program failed on can't be put into quarantine");
                 End::StoreAway
             }
         }
@@ -235,7 +230,7 @@ impl Shared {
 }
 
 /// Takes a signed body apart and writes what is in it.
-async fn take(ingest: Option<Ingest>, held: Arc<(Vec<u8>, OwnedSemaphorePermit)>, accounts: Accounts) -> End {
+async fn take(ingest: Option<Ingest>, held: Arc<(Vec<u8>, OwnedSemaphorePermit)>, signed: Signed) -> End {
     let body = &held.0;
     let changes = match std::str::from_utf8(body) {
         Ok(text) => split::split(text),
@@ -244,7 +239,7 @@ async fn take(ingest: Option<Ingest>, held: Arc<(Vec<u8>, OwnedSemaphorePermit)>
     let Ok(changes) = changes else { return End::Malformed };
     tracing::debug!(bytes = body.len(), changes = changes.len(), "a signed POST");
     let Some(ingest) = ingest else { return End::StoreAway };
-    match ingest.take(changes, &accounts).await {
+    match ingest.take(changes, &signed).await {
         Ok(()) => End::Taken,
         Err(StoreAway) => End::StoreAway,
     }

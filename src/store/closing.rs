@@ -18,6 +18,8 @@ use super::companies::{Company, CompanyState};
 use super::company_db::CompanyDb;
 use super::error::StoreError;
 use super::log_entry::Kind;
+use super::quarantine::QuarantineReason;
+use super::quarantine_chosen::Choice;
 use super::{Store, bson_time};
 
 /// The waits.
@@ -92,17 +94,34 @@ pub struct Closing {
     db: CompanyDb,
 }
 
-/// The lines that the company's log ever held, but for those that are another company's now: what waits for them is that
-/// one's.
-pub async fn lines_of_its_own(store: &Store, db: &CompanyDb) -> Result<Vec<PhoneNumberId>, StoreError> {
-    let mut own = Vec::new();
+/// The lines that the company's log ever held.
+#[derive(Debug, Clone, Default)]
+pub struct Lines {
+    /// What waits for them is the company's.
+    pub own: Vec<PhoneNumberId>,
+    /// They are another company's, and so is what waits for them, but for what was written before that had them.
+    pub given_away: Vec<PhoneNumberId>,
+}
+
+impl Lines {
+    /// What in quarantine may be the company's.
+    pub fn choices(&self) -> impl Iterator<Item = Choice> + '_ {
+        let own = self.own.iter().map(|line| Choice { line: Some(line.clone()), ..Choice::default() });
+        let before = Some(QuarantineReason::BeforeEpoch);
+        let old = self.given_away.iter();
+        own.chain(old.map(move |line| Choice { line: Some(line.clone()), reason: before, ..Choice::default() }))
+    }
+}
+
+/// The lines that the company's log ever held.
+pub async fn lines_of(store: &Store, db: &CompanyDb) -> Result<Lines, StoreError> {
+    let mut lines = Lines::default();
     for line in db.log().fences().await?.lines() {
         let route = store.routes().get(line).await?;
-        if route.is_none_or(|route| route.company_id == *db.company()) {
-            own.push(line.clone());
-        }
+        let own = route.is_none_or(|route| route.company_id == *db.company());
+        if own { &mut lines.own } else { &mut lines.given_away }.push(line.clone());
     }
-    Ok(own)
+    Ok(lines)
 }
 
 impl Closing {
@@ -175,11 +194,11 @@ impl Closing {
         self.store.companies().update(&self.record.id, set).await
     }
 
-    /// What waits in quarantine for lines that are nobody else's.
+    /// What waits in quarantine for lines that are nobody else's, and what was written to the others before they were.
     async fn clear_quarantine(&self) -> Result<u64, StoreError> {
         let mut removed = 0;
-        for line in lines_of_its_own(&self.store, &self.db).await? {
-            removed += super::quarantine::remove_line(&self.store, &line).await?;
+        for choice in lines_of(&self.store, &self.db).await?.choices() {
+            removed += super::quarantine::remove_chosen(&self.store, &choice).await?;
         }
         Ok(removed)
     }

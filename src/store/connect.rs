@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use mongodb::bson::doc;
 use mongodb::options::{ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Database};
@@ -14,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::bson_time;
 use super::company_db::platform_database;
 use super::error::StoreError;
 use super::{
@@ -51,7 +53,7 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Prepares the connection. It succeeds also while no server is there: use [`Store::ping`] to know.
+    /// Prepares the connection. It succeeds also while no server is there: use [`Store::hello`] to know.
     pub async fn connect(uri: &SecretString, options: StoreOptions) -> Result<Self, StoreError> {
         // The error's own text may quote the URI with its password, hence only its kind.
         let mut parsed = ClientOptions::parse(uri.expose_secret())
@@ -80,14 +82,15 @@ impl Store {
         Ok(Self { client, platform })
     }
 
-    /// Asks the server whether it is there, within `limit`.
-    pub async fn ping(&self, limit: Duration) -> Result<(), StoreError> {
+    /// Asks the server whether it is there, within `limit`, and what its clock shows: one for all, on whatever machine.
+    pub async fn hello(&self, limit: Duration) -> Result<Timestamp, StoreError> {
         let platform = self.platform.clone();
-        bounded(Instant::now() + limit, async move {
-            platform.run_command(doc! { "ping": 1 }).await.map_err(|e| StoreError::from_driver("a ping", e))
+        let told = bounded(Instant::now() + limit, async move {
+            platform.run_command(doc! { "hello": 1 }).await.map_err(|e| StoreError::from_driver("a hello", e))
         })
         .await?;
-        Ok(())
+        let unreadable = |_| StoreError::Unreadable { what: "hello", field: "localTime".into() };
+        told.get_datetime("localTime").map(|now| bson_time::from_bson(*now)).map_err(unreadable)
     }
 
     /// Creates the platform's indexes. Idempotent; the controller calls it at its start, before any route is written.

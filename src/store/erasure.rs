@@ -23,7 +23,7 @@ use super::company_db::CompanyDb;
 use super::contacts::all_ids;
 use super::error::StoreError;
 use super::log_entry::{Kind, LogEntry, NewEntry, Seq};
-use super::states::about;
+use super::states::{about, parts};
 
 /// What is younger than this can come again, or be spoken of by a status: Meta keeps a message for a month.
 const COMES_AGAIN: SignedDuration = SignedDuration::from_hours(31 * 24);
@@ -184,10 +184,13 @@ impl Erasure {
     }
 
     /// Erases a contact that was found. What the candidate writes while this runs is either erased too or a new contact's.
-    pub async fn erase(&self, found: &Found) -> Result<Erased, EraseError> {
+    /// `waiting`: Meta's ids of what of theirs never reached the log and must not come into it, as it waits elsewhere.
+    pub async fn erase(&self, found: &Found, waiting: &BTreeSet<Pii<String>>) -> Result<Erased, EraseError> {
         let mut appender = self.db.log().appender(self.clock.clone());
         let mut done = Erased::default();
         let mut told = false;
+        let mut shared = HashSet::new();
+        let mut waiting: Vec<String> = waiting.iter().map(|id| gone(self.db.company(), id)).collect();
         let mut ids = found.contact_ids.clone();
         for _ in 0..PASSES {
             // Who turned out to be the same person since is the same person: what tells it becomes a stub below.
@@ -197,12 +200,14 @@ impl Erasure {
             ids.sort_unstable();
             ids.dedup();
             let doomed = self.collect(&ids, &mut done.identifiers).await?;
-            self.forget_states(&ids, &done).await?;
+            shared.extend(self.shared(&ids, &doomed).await?);
+            self.forget_states(&ids, &done, &shared).await?;
             if doomed.is_empty() && told {
                 return Ok(done);
             }
             // Before the first stub: from here on no writer knows the contact.
-            let mut hashes = self.hashes(&doomed);
+            let mut hashes = self.hashes(&doomed, &shared);
+            hashes.append(&mut waiting);
             loop {
                 let rest = hashes.split_off(hashes.len().min(HASHES));
                 let entry = NewEntry { erased: ids.clone(), gone: hashes, ..NewEntry::of(Kind::Erasure) };
@@ -220,6 +225,17 @@ impl Erasure {
             self.stub(doomed).await?;
         }
         Err(EraseError::Restless)
+    }
+
+    /// Keeps these of Meta's ids out of the log, of somebody whom it does not know.
+    pub async fn keep_out(&self, waiting: &BTreeSet<Pii<String>>) -> Result<(), StoreError> {
+        let hashes: Vec<String> = waiting.iter().map(|id| gone(self.db.company(), id)).collect();
+        let mut appender = self.db.log().appender(self.clock.clone());
+        for some in hashes.chunks(HASHES) {
+            let entry = NewEntry { gone: some.to_vec(), ..NewEntry::of(Kind::Erasure) };
+            appender.append_ours(entry, Instant::now() + LIMIT).await?;
+        }
+        Ok(())
     }
 
     /// What is still to become a stub: events first, since they are found by what the items say.
@@ -252,11 +268,38 @@ impl Erasure {
         Ok(all)
     }
 
+    /// Messages of which the log has others' statuses too: those to a group. What comes of them later is the others' as well.
+    async fn shared(&self, ids: &[String], doomed: &[Doomed]) -> Result<HashSet<String>, StoreError> {
+        let wamids: BTreeSet<String> =
+            doomed.iter().filter_map(|doomed| about(&doomed.entry)).map(str::to_owned).collect();
+        let log = self.db.log();
+        let others = stream::iter(wamids).map(|wamid| {
+            let collection = log.collection().clone();
+            // Whatever begins with the message's id and a space.
+            let of_message = doc! { "$gte": format!("{wamid} "), "$lt": format!("{wamid}!") };
+            let theirs = doc! {
+                "meta_id": of_message, "kind": Kind::Status.as_str(), "contact_id": { "$nin": ids },
+            };
+            async move {
+                let count = collection.count_documents(theirs).limit(1).await.map_err(driver)?;
+                Ok::<_, StoreError>((count > 0).then_some(wamid))
+            }
+        });
+        let found: Vec<Option<String>> = others.buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
     /// What may come again.
-    fn hashes(&self, doomed: &[Doomed]) -> Vec<String> {
+    fn hashes(&self, doomed: &[Doomed], shared: &HashSet<String>) -> Vec<String> {
         let since = self.clock.now().checked_sub(COMES_AGAIN).unwrap_or(Timestamp::MIN);
         let young = doomed.iter().map(|doomed| &doomed.entry).filter(|entry| entry.at >= since);
-        let ids = young.flat_map(|entry| [entry.meta_id.clone(), about(entry).map(|wamid| Pii(wamid.to_owned()))]);
+        let ids = young.flat_map(|entry| {
+            let later = match about(entry) {
+                Some(wamid) if shared.contains(wamid) => told_to_entry(entry),
+                wamid => wamid.map(|wamid| Pii(wamid.to_owned())),
+            };
+            [entry.meta_id.clone(), later]
+        });
         let unique: BTreeSet<String> = ids.flatten().map(|id| gone(self.db.company(), &id)).collect();
         unique.into_iter().collect()
     }
@@ -280,10 +323,20 @@ impl Erasure {
         Ok(())
     }
 
-    async fn forget_states(&self, ids: &[String], done: &Erased) -> Result<(), StoreError> {
-        let wamids: Vec<&str> = done.identifiers.iter().map(|id| id.expose().as_str()).collect();
+    async fn forget_states(&self, ids: &[String], done: &Erased, shared: &HashSet<String>) -> Result<(), StoreError> {
+        let all = done.identifiers.iter().map(|id| id.expose().as_str());
+        let wamids: Vec<&str> = all.filter(|wamid| !shared.contains(*wamid)).collect();
         self.db.states().erase(ids, &wamids).await
     }
+}
+
+/// What a recipient is told of a message, whatever word it is told with.
+pub(super) fn told_to(meta_id: &Pii<String>, word: &str) -> Option<Pii<String>> {
+    parts(meta_id.expose(), word).map(|(wamid, recipient)| Pii(format!("{wamid} {recipient}")))
+}
+
+fn told_to_entry(entry: &LogEntry) -> Option<Pii<String>> {
+    told_to(entry.meta_id.as_ref()?, entry.status.as_deref()?)
 }
 
 fn of(ids: &[String]) -> Document {

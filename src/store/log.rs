@@ -12,7 +12,7 @@ use mongodb::options::IndexOptions;
 use mongodb::{Collection, Database, IndexModel};
 use tokio::time::Instant;
 
-use crate::domain::{CompanyId, SharedClock};
+use crate::domain::{CompanyId, PhoneNumberId, SharedClock};
 
 use super::appender::Appender;
 use super::bson_time;
@@ -29,6 +29,9 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 /// What a writer reads is given up by the server after this long, whether or not anybody waits for it any more: the
 /// connections are everybody's.
 pub(super) const READ: Duration = Duration::from_secs(3);
+
+/// Entries that are read for what the newest of them tells.
+const LAST: Seq = 2000;
 
 const UNIQUE: &str = "meta_id_unique";
 const CONTACT: &str = "contact";
@@ -208,6 +211,15 @@ impl Log {
             Ok(page)
         };
         bounded(Instant::now() + READ_LIMIT, read).await
+    }
+
+    /// Meta's time of a line's newest message among the log's last entries, seconds since 1970. Meta tells late what it could
+    /// not tell sooner, so the newest by Meta's time need not be the last that came.
+    pub async fn newest_message(&self, line: &PhoneNumberId) -> Result<Option<i64>, StoreError> {
+        let last = self.tail((self.head().await? - LAST).max(0), usize::try_from(LAST).unwrap_or(usize::MAX)).await?;
+        let of_line = |entry: &&LogEntry| entry.line.as_ref().is_some_and(|l| l.phone_number_id == *line);
+        let messages = last.iter().filter(|entry| entry.kind == Kind::Message).filter(of_line);
+        Ok(messages.filter_map(|entry| entry.timestamp).max())
     }
 
     /// What follows `seq`, at most so many and without Meta's text: what a writer must know of the tail.

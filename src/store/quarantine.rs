@@ -22,6 +22,9 @@ use sha2::{Digest, Sha256};
 use crate::domain::{Invalid, PhoneNumberId, Pii};
 
 use super::error::{StoreError, is_duplicate_key};
+use super::quarantine_chosen::Choice;
+use super::quarantine_waiting::by_itself;
+use super::signer::Signer;
 use super::{Store, bson_time};
 
 /// Kept for so long: as long as Meta itself would have repeated it.
@@ -156,6 +159,42 @@ impl QuarantineKeys {
     }
 }
 
+/// How much of a POST a record holds, which says how its text is taken apart again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// One change.
+    #[default]
+    Change,
+    /// One entry, with its changes.
+    Entry,
+    /// All of it.
+    Body,
+}
+
+/// What is put away.
+#[derive(Debug, Clone)]
+pub struct Piece<'a> {
+    /// How much it is.
+    pub extent: Extent,
+    /// The WABA that the entry named, as it was written.
+    pub entry_id: &'a str,
+    /// Meta's `entry[].time` of what is said of an account, where it was given: it is part of what is said.
+    pub entry_time: Option<i64>,
+    /// Its text.
+    pub text: &'a str,
+    /// Why.
+    pub reason: QuarantineReason,
+    /// Which line, where the text says so.
+    pub line: Option<&'a PhoneNumberId>,
+    /// Which secret signed it.
+    pub signer: Option<&'a Signer>,
+    /// When it came.
+    pub at: Timestamp,
+    /// Its place in its POST.
+    pub place: usize,
+}
+
 /// A change in quarantine, decrypted.
 #[derive(Debug, Clone)]
 pub struct Quarantined {
@@ -163,7 +202,13 @@ pub struct Quarantined {
     pub id: String,
     /// The WABA that the entry named, as it was written.
     pub entry_id: String,
-    /// The change's text, or the entry's if it could not be taken apart.
+    /// Meta's `entry[].time` of what is said of an account.
+    pub entry_time: Option<i64>,
+    /// Which secret signed it, where that is known.
+    pub signer: Option<Signer>,
+    /// How much of a POST it is.
+    pub extent: Extent,
+    /// Its text.
     pub body: Pii<String>,
     /// Why.
     pub reason: String,
@@ -178,11 +223,17 @@ pub(super) struct Record {
     #[serde(rename = "_id")]
     id: String,
     entry_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entry_time: Option<i64>,
     key_id: String,
     body: Binary,
     reason: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     phone_number_id: Option<PhoneNumberId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signer: Option<Signer>,
+    #[serde(default)]
+    extent: Extent,
     #[serde(with = "bson_time")]
     at: Timestamp,
     /// Its place in its POST, whose changes all came at one moment: they go back in the order in which they came.
@@ -203,19 +254,10 @@ fn driver(error: mongodb::error::Error) -> StoreError {
     StoreError::from_driver("the quarantine", error)
 }
 
-/// The reasons that pass by themselves.
-pub(super) fn waiting() -> Vec<&'static str> {
-    QuarantineReason::ALL
-        .into_iter()
-        .filter(|reason| reason.replays_by_itself())
-        .map(QuarantineReason::as_str)
-        .collect()
-}
-
-/// Removes all changes of a line, whoever holds the key; how many there were.
-pub(super) async fn remove_line(store: &Store, line: &PhoneNumberId) -> Result<u64, StoreError> {
+/// Removes these changes, whoever holds the key; how many there were.
+pub(super) async fn remove_chosen(store: &Store, choice: &Choice) -> Result<u64, StoreError> {
     let records = store.platform.collection::<Document>(WHAT);
-    let removed = records.delete_many(doc! { "phone_number_id": line.as_str() }).await.map_err(driver)?;
+    let removed = records.delete_many(choice.filter()).await.map_err(driver)?;
     Ok(removed.deleted_count)
 }
 
@@ -228,38 +270,65 @@ impl Quarantine {
         let ttl = IndexOptions::builder().expire_after(KEEP).build();
         let expire = IndexModel::builder().keys(doc! { "at": 1 }).options(ttl).build();
         let by_line = IndexModel::builder().keys(doc! { "phone_number_id": 1, "reason": 1 }).build();
-        store.platform.collection::<Document>(WHAT).create_indexes([expire, by_line]).await.map_err(driver)?;
+        let by_signer = IndexModel::builder().keys(doc! { "reason": 1, "signer": 1, "entry_id": 1 }).build();
+        store
+            .platform
+            .collection::<Document>(WHAT)
+            .create_indexes([expire, by_line, by_signer])
+            .await
+            .map_err(driver)?;
         Ok(())
     }
 
-    /// Puts a change away, with the moment and its place among those that came with it; false if it is there already.
-    pub async fn put(
-        &self,
-        entry_id: &str,
-        body: &str,
-        reason: QuarantineReason,
-        line: Option<&PhoneNumberId>,
-        (now, place): (Timestamp, usize),
-    ) -> Result<bool, StoreError> {
-        // The WABA belongs to what is recognised: the same text from another account is another change.
-        let id = self.keys.fingerprint(&format!("{entry_id}\n{body}"));
+    /// Puts a change away; false if it is there already.
+    pub async fn put(&self, piece: &Piece<'_>) -> Result<bool, StoreError> {
+        let Piece { extent, entry_id, entry_time, text, reason, line, signer, at, place } = *piece;
+        // The WABA and the secret belong to what is recognised: the same text from another account is another change, and
+        // what somebody else signed before must not keep back what its own account signs.
+        let known_by = signer.map_or_else(String::new, |signer| format!("{}\n", signer.as_str()));
+        let time = entry_time.map_or_else(String::new, |time| format!("{time}\n"));
+        let id = self.keys.fingerprint(&format!("{known_by}{entry_id}\n{time}{text}"));
         let unusable = || StoreError::Refused { what: "the quarantine key", code: 0, name: "unusable".into() };
-        let (key_id, sealed) = self.keys.encrypt(&id, body).ok_or_else(unusable)?;
+        let (key_id, sealed) = self.keys.encrypt(&id, text).ok_or_else(unusable)?;
         let record = Record {
             id: id.clone(),
             entry_id: entry_id.to_owned(),
+            entry_time,
             key_id,
             body: Binary { subtype: BinarySubtype::Generic, bytes: sealed },
             reason: reason.as_str().to_owned(),
             phone_number_id: line.cloned(),
-            at: now,
+            signer: signer.cloned(),
+            extent,
+            at,
             place: i64::try_from(place).unwrap_or(i64::MAX),
         };
         match self.records.insert_one(record).await {
             Ok(_) => Ok(true),
-            Err(error) if is_duplicate_key(&error) => self.is_kept(&id).await.map(|()| false),
+            Err(error) if is_duplicate_key(&error) => {
+                if reason.replays_by_itself() {
+                    self.improve(&id, reason, line).await?;
+                }
+                self.is_kept(&id).await.map(|()| false)
+            }
             Err(error) => Err(driver(error)),
         }
+    }
+
+    /// Meta's repeat may be judged by a replica that knows more than the first one did: what may go on by itself does.
+    async fn improve(
+        &self,
+        id: &str,
+        reason: QuarantineReason,
+        line: Option<&PhoneNumberId>,
+    ) -> Result<(), StoreError> {
+        let mut set = doc! { "reason": reason.as_str() };
+        if let Some(line) = line {
+            set.insert("phone_number_id", line.as_str());
+        }
+        let worse = doc! { "_id": id, "reason": { "$nin": by_itself() } };
+        self.records.update_one(worse, doc! { "$set": set }).await.map_err(driver)?;
+        Ok(())
     }
 
     /// That a key is taken is no proof that a majority has it, and a repeat is answered with 200 as well.
@@ -269,13 +338,6 @@ impl Quarantine {
             Some(_) => Ok(()),
             None => Err(StoreError::Away("the quarantine's last write is not on a majority yet".into())),
         }
-    }
-
-    /// The lines with changes that may go to their company by themselves.
-    pub async fn waiting_lines(&self) -> Result<Vec<PhoneNumberId>, StoreError> {
-        let ids =
-            self.records.distinct("phone_number_id", doc! { "reason": { "$in": waiting() } }).await.map_err(driver)?;
-        Ok(ids.iter().filter_map(|id| id.as_str()?.parse().ok()).collect())
     }
 
     pub(super) fn records(&self) -> &Collection<Record> {
@@ -290,8 +352,20 @@ impl Quarantine {
             );
             return None;
         };
-        let Record { id, entry_id, reason, phone_number_id, at, key_id: _, body: _, place: _ } = record;
-        Some(Quarantined { id, entry_id, body, reason, phone_number_id, at })
+        let Record {
+            id,
+            entry_id,
+            entry_time,
+            signer,
+            extent,
+            reason,
+            phone_number_id,
+            at,
+            key_id: _,
+            body: _,
+            place: _,
+        } = record;
+        Some(Quarantined { id, entry_id, entry_time, signer, extent, body, reason, phone_number_id, at })
     }
 
     /// Removes a change that found its company.
@@ -336,7 +410,6 @@ mod tests {
         for reason in QuarantineReason::ALL {
             assert_eq!(reason.as_str().parse::<QuarantineReason>().unwrap(), reason);
         }
-        assert_eq!(waiting(), ["unknown_number", "disabled", "not_held", "not_writable"]);
         let error = "old".parse::<QuarantineReason>().unwrap_err().to_string();
         assert!(error.contains("clientnumber replay"), "{error}");
     }

@@ -9,7 +9,7 @@ use crate::domain::PhoneNumberId;
 
 use super::bson_time;
 use super::error::StoreError;
-use super::quarantine::{self, Quarantine, QuarantineReason, Quarantined};
+use super::quarantine::{Quarantine, QuarantineReason, Quarantined};
 
 /// Which changes are meant; all that is given must fit.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +23,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    fn filter(&self) -> Document {
+    pub(super) fn filter(&self) -> Document {
         let mut filter = Document::new();
         if let Some(line) = &self.line {
             filter.insert("phone_number_id", line.as_str());
@@ -85,12 +85,7 @@ impl Quarantine {
         self.ids(choice.filter()).await
     }
 
-    /// The ids of a line's changes of the reasons that replay by themselves, in the order in which they came.
-    pub async fn waiting_of(&self, line: &PhoneNumberId) -> Result<Vec<String>, StoreError> {
-        self.ids(doc! { "phone_number_id": line.as_str(), "reason": { "$in": quarantine::waiting() } }).await
-    }
-
-    async fn ids(&self, filter: Document) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn ids(&self, filter: Document) -> Result<Vec<String>, StoreError> {
         let found = self
             .records()
             .clone_with_type::<Id>()

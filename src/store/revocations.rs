@@ -44,6 +44,11 @@ pub struct Revocation {
     pub expire_at: Timestamp,
 }
 
+/// When a record goes away; the moment may be a store's whose clock shows nonsense.
+fn expire_at(at: Timestamp) -> Timestamp {
+    at.checked_add(KEEP).unwrap_or(Timestamp::MAX)
+}
+
 impl Revocation {
     /// A revocation from `at` on; None if nothing is named, since that would cut everybody.
     pub fn new(
@@ -57,12 +62,12 @@ impl Revocation {
             return None;
         }
         let id = format!("{:016x}", rng.random::<u64>());
-        Some(Self { id, company_id, recruiter, jti, at, expire_at: at + KEEP })
+        Some(Self { id, company_id, recruiter, jti, at, expire_at: expire_at(at) })
     }
 
     /// The same from another moment on.
     pub fn from_moment(self, at: Timestamp) -> Self {
-        Self { at, expire_at: at + KEEP, ..self }
+        Self { at, expire_at: expire_at(at), ..self }
     }
 
     /// Does it cut a token? `iat` in whole seconds, as tokens have it. One that is named is cut whatever it says of its
@@ -87,7 +92,6 @@ pub struct Active {
 /// The collection `revocations`.
 #[derive(Clone)]
 pub struct Revocations {
-    platform: Database,
     revocations: Collection<Revocation>,
 }
 
@@ -97,7 +101,7 @@ fn driver(error: mongodb::error::Error) -> StoreError {
 
 impl Revocations {
     pub(super) fn new(platform: &Database) -> Self {
-        Self { platform: platform.clone(), revocations: platform.collection("revocations") }
+        Self { revocations: platform.collection("revocations") }
     }
 
     pub(super) async fn ensure_indexes(&self) -> Result<(), StoreError> {
@@ -105,13 +109,6 @@ impl Revocations {
         let expire = IndexModel::builder().keys(doc! { "expireAt": 1 }).options(ttl).build();
         self.revocations.create_index(expire).await.map_err(driver)?;
         Ok(())
-    }
-
-    /// The database server's clock: one for all who revoke, on whatever machine.
-    pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        let told = self.platform.run_command(doc! { "hello": 1 }).await.map_err(driver)?;
-        let unreadable = |_| StoreError::Unreadable { what: "hello", field: "localTime".into() };
-        told.get_datetime("localTime").map(|now| bson_time::from_bson(*now)).map_err(unreadable)
     }
 
     /// Writes a revocation.
@@ -196,5 +193,6 @@ mod tests {
         let later = one.from_moment(at + Duration::from_secs(2));
         assert!(later.cuts(&company, "r1", None, at.as_second() + 2));
         assert_eq!(later.expire_at, later.at + KEEP);
+        assert_eq!(later.from_moment(Timestamp::MAX).expire_at, Timestamp::MAX);
     }
 }

@@ -88,10 +88,14 @@ pub struct MessageState {
 
 /// The message that a status speaks of: the first part of what makes its repeats recognisable.
 pub(super) fn about(entry: &LogEntry) -> Option<&str> {
-    let (wamid, rest) = entry.meta_id.as_ref()?.expose().split_once(' ')?;
-    // Without ids of Meta's it is a hash of the text, and belongs to no message.
-    let word = entry.status.as_deref()?;
-    rest.strip_prefix(word)?.starts_with(' ').then_some(wamid)
+    parts(entry.meta_id.as_ref()?.expose(), entry.status.as_deref()?).map(|(wamid, _)| wamid)
+}
+
+/// Message and recipient in what makes a status' repeats recognisable. Without ids of Meta's it is a hash of the text, and
+/// belongs to no message.
+pub(super) fn parts<'a>(meta_id: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
+    let (wamid, rest) = meta_id.split_once(' ')?;
+    Some((wamid, rest.strip_prefix(word)?.strip_prefix(' ')?))
 }
 
 /// Takes in an entry of the log. None: nothing is known yet, and this is no status that says anything.

@@ -49,8 +49,10 @@ async fn pass(store: &Store, from: &Company, to: &Company, line: &LineRef) -> Re
         current => {
             let known = to.db.log().fences().await?.line(id);
             let Turn { epoch, since, taken_from } = turn::hand_over(current.as_ref(), known, &to.id);
+            let mut newest = None;
             if let Some((_, epoch)) = taken_from {
                 fence(from, line, FenceAction::Taken, epoch).await?;
+                newest = from.db.log().newest_message(id).await?;
             }
             fence(to, line, FenceAction::Given, epoch).await?;
             let now = Timestamp::now();
@@ -64,7 +66,7 @@ async fn pass(store: &Store, from: &Company, to: &Company, line: &LineRef) -> Re
                 object: format!("clients/{}-again", to.id),
                 uid: format!("uid-{}-again", to.id),
                 epoch,
-                epoch_at: since.epoch_at(now),
+                epoch_at: since.epoch_at(now, newest),
                 state: RouteState::Pending,
                 revision: 0,
                 updated_at: now,

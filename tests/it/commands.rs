@@ -5,14 +5,18 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clientnumber::domain::Pii;
-use clientnumber::store::{ContactHint, Kind, NewEntry, RouteState, Store, StoreOptions};
+use clientnumber::domain::{Pii, WabaId};
+use clientnumber::store::{
+    ContactHint, Extent, Kind, NewEntry, Piece, QuarantineKeys, QuarantineReason, Route, RouteState, Signer, Store,
+    StoreOptions,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::store::bed::*;
+use crate::support::wait;
 use crate::support::{Mongo, MongoOptions, MongoProxy, MongoRule, Point, run_dir};
-use crate::webhook::{Router, body, change, ids, quarantined, sold, text, texts};
+use crate::webhook::{Router, SECRET, body, change, ids, portfolio, quarantined, sold, text, texts};
 
 const KEY: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 
@@ -24,7 +28,7 @@ async fn run(mongo: &Mongo, args: &[&str]) -> Result<Output> {
 }
 
 /// What it said, and how it ended.
-async fn said(mongo: &Mongo, args: &[&str]) -> Result<(String, i32)> {
+pub async fn said(mongo: &Mongo, args: &[&str]) -> Result<(String, i32)> {
     let Output { status, stdout, stderr } = run(mongo, args).await?;
     let text = String::from_utf8(stdout)? + &String::from_utf8(stderr)?;
     Ok((text, status.code().context("it was killed")?))
@@ -46,7 +50,7 @@ async fn quarantine_is_listed_and_brought_back_by_hand() -> Result<()> {
     let words: Vec<Vec<&str>> = list.lines().skip(1).map(|row| row.split_whitespace().take(3).collect()).collect();
     assert_eq!(
         words,
-        [["foreign_account", "-", "1"], ["malformed", "-", "1"], ["too_old", "1", "2"], ["unknown_number", "7", "1"]]
+        [["foreign_account", "1", "1"], ["malformed", "-", "1"], ["too_old", "1", "2"], ["unknown_number", "7", "1"]]
     );
     ensure!(!list.contains("Salam"), "content is shown: {list}");
 
@@ -77,10 +81,72 @@ async fn quarantine_is_listed_and_brought_back_by_hand() -> Result<()> {
     let (none, code) = said(&bed.mongo, &["replay", "--reason", "too_old"]).await?;
     assert_eq!((none.trim(), code), ("no change in quarantine fits", 0));
 
+    // Whose secret signed it is no matter of choice.
+    let foreign = ["replay", "--reason", "foreign_account"];
+    for more in [&[][..], &["--meta-app-secret", "another"]] {
+        let (stayed, code) = said(&bed.mongo, &[&foreign[..], more].concat()).await?;
+        assert!(code == 1 && stayed.starts_with("1 stayed: foreign_account"), "{more:?}: {stayed}");
+    }
+    let (back, code) = said(&bed.mongo, &[&foreign[..], &["--meta-app-secret", SECRET]].concat()).await?;
+    assert_eq!((back.trim(), code), ("1 brought back", 0));
+    assert_eq!(ids(&whole(&atlas).await?), ["o1", "o2", "foreign"]);
+
     for wrong in [&["replay", "--dry-run"][..], &["replay", "--reason", "old"], &["replay", "--all", "--line", "1"]] {
         assert_eq!(said(&bed.mongo, wrong).await?.1, 2, "{wrong:?}");
     }
     Ok(())
+}
+
+/// What a version could not take apart comes back by one that can: each change by itself, and as far as its signer goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_kept_whole_is_brought_back_change_by_change() -> Result<()> {
+    let bed = Bed::start("commands-whole").await?;
+    let (atlas, rif) = (sold(&bed, "atlas", "1").await?, bed.company("rif", "2").await?);
+    bed.store.routes().put(&Route { waba_id: WabaId::parse("105")?, ..route("rif", "2") }, None).await?;
+    let quarantine = bed.store.quarantine(QuarantineKeys::parse(KEY)?);
+    let ours = Signer::of(&SECRET.into());
+    let put = async |extent, text: &str, signer| {
+        let (reason, at) = (QuarantineReason::Malformed, Timestamp::now());
+        let entry_time = None;
+        quarantine
+            .put(&Piece { extent, entry_id: "", entry_time, text, reason, line: None, signer, at, place: 0 })
+            .await
+    };
+    let entry = |id: &str, changes: &[String]| format!(r#"{{"id":"{id}","changes":[{}]}}"#, changes.join(","));
+    let whole_body = format!(
+        r#"{{"object":"whatsapp_business_account","entry":[{},{}]}}"#,
+        entry("104", &[texts("1", &["a"]), texts("7", &["of nobody"]), "42".into()]),
+        entry("105", &[texts("2", &["of another account"])]),
+    );
+    put(Extent::Body, &whole_body, Some(&ours)).await?;
+    put(Extent::Entry, &entry("104", &[texts("1", &["b"])]), Some(&ours)).await?;
+    put(Extent::Entry, &entry("104", &[texts("1", &["by nobody knows whom"])]), None).await?;
+    put(Extent::Body, "{}", Some(&ours)).await?;
+
+    let folder = run_dir("commands-whole-portfolios")?;
+    std::fs::write(folder.join("main.yaml"), portfolio("104", "secret"))?;
+    std::fs::write(folder.join("secret"), SECRET)?;
+    let command = ["replay", "--reason", "malformed", "--portfolios-dir", folder.to_str().context("the folder")?];
+    let told = |text: &str| text.lines().filter(|line| line.contains("stay")).count();
+    let (dry, _) = said(&bed.mongo, &[&command[..], &["--dry-run"]].concat()).await?;
+    assert_eq!((told(&dry), dry.matches("would go to its company").count()), (6, 2), "each, and the sums: {dry}");
+    let (done, code) = said(&bed.mongo, &command).await?;
+    assert!(code == 1 && done.contains("1 brought back"), "{done}");
+    assert!(done.contains("1 stayed: unknown_number") && done.contains("1 stayed: foreign_account"), "{done}");
+    assert!(done.contains("1 stayed: malformed"), "{done}");
+    let mut stored = ids(&whole(&atlas).await?).iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    stored.sort();
+    assert_eq!((stored, ids(&whole(&rif).await?)), (vec!["a".to_owned(), "b".to_owned()], vec![]));
+    let left = ["foreign_account", "foreign_account", "malformed", "malformed", "unknown_number"];
+    assert_eq!(quarantined(&bed).await?, left);
+    // What of it names a line that is sold later goes on by itself.
+    let sahara = sold(&bed, "sahara", "7").await?;
+    let _router = Router::start(&bed.mongo).await?;
+    wait::until(SOON, "the message to come back", async || match whole(&sahara).await {
+        Ok(entries) => wait::seen(ids(&entries) == ["of nobody"], format!("{:?}", ids(&entries))),
+        Err(error) => wait::Seen::Never(error.to_string()),
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,9 +161,15 @@ async fn a_candidate_and_a_company_are_erased_by_command() -> Result<()> {
     let old =
         |user: &str, n: u32| text(&format!("w{n}"), Timestamp::now().as_second() - 9 * 24 * 3600).replace("MA.1", user);
     let of = |messages: &[String]| change("1", &format!(r#""messages":[{}]"#, messages.join(",")));
-    let changes = [of(&[old("MA.1", 1)]), of(&[old("MA.2", 2)]), of(&[old("MA.1", 3), old("MA.2", 4)])];
+    let changes = [
+        of(&[old("MA.1", 1)]),
+        of(&[old("MA.2", 2)]),
+        of(&[old("MA.1", 3), old("MA.2", 4)]),
+        // And of somebody whom the log does not know.
+        of(&[old("MA.3", 5), old("MA.2", 6)]),
+    ];
     router.taken(&body("104", &changes)).await?;
-    assert_eq!(quarantined(&bed).await?.len(), 3);
+    assert_eq!(quarantined(&bed).await?.len(), 4);
 
     let one = ["erase", "--company", "atlas", "--user-id", "MA.1"];
     let (refused, code) = said(&bed.mongo, &one).await?;
@@ -107,7 +179,7 @@ async fn a_candidate_and_a_company_are_erased_by_command() -> Result<()> {
     assert_eq!(code, 0, "{done}");
     assert!(done.contains("erased: 1 items") && done.contains("1 changes; 1 that also"), "{done}");
     assert!(!done.contains("MA.1"), "{done}");
-    assert_eq!(quarantined(&bed).await?.len(), 2);
+    assert_eq!(quarantined(&bed).await?.len(), 3);
     assert_eq!(
         atlas.log().entry(2).await?.map(|entry| (entry.kind, entry.contact_id)),
         Some((Kind::Erased, Some(amina.clone())))
@@ -115,6 +187,18 @@ async fn a_candidate_and_a_company_are_erased_by_command() -> Result<()> {
     assert_eq!(atlas.log().entry(3).await?.map(|entry| entry.kind), Some(Kind::Message));
     let (again, code) = said(&bed.mongo, &[&one[..], &["--yes"]].concat()).await?;
     assert!(code == 1 && again.contains("knows nobody"), "{again}");
+    let stranger = ["erase", "--company", "atlas", "--user-id", "MA.3", "--yes"];
+    let (unknown, code) = said(&bed.mongo, &stranger).await?;
+    assert!(
+        code == 1 && unknown.contains("0 changes; 1 that also") && unknown.contains("don't come back: 1"),
+        "{unknown}"
+    );
+    // Of what was both people's only the other one's comes back, and what Meta sends again does not either.
+    let (back, code) = said(&bed.mongo, &["replay", "--line", "1", "--reason", "too_old"]).await?;
+    assert_eq!((back.trim(), code), ("3 brought back", 0));
+    assert_eq!(ids(&whole(&atlas).await?), ["b1", "w2", "w4", "w6"]);
+    let once_more = appender.append(vec![message("1", "w1", "MA.1")], soon()).await?;
+    assert_eq!(once_more, [clientnumber::store::Outcome::Duplicate]);
 
     let all = ["erase", "--company", "atlas", "--whole-company", "--yes"];
     let (used, code) = said(&bed.mongo, &all).await?;
@@ -127,7 +211,7 @@ async fn a_candidate_and_a_company_are_erased_by_command() -> Result<()> {
     raw.insert_one(mongodb::bson::doc! { "_id": head + 1, "kind": "closed", "meta_id": "closed", "at": at, "fp": "0a", "ours": true }).await?;
     let (done, code) = said(&bed.mongo, &all).await?;
     assert!(code == 0 && done.ends_with("dropped: nothing is left\n"), "{done}");
-    assert!(done.contains("waiting 0 s") && done.contains("from quarantine: 2"), "{done}");
+    assert!(done.contains("waiting 0 s") && done.contains("from quarantine: 0"), "{done}");
     assert_eq!(bed.mongo.client().await?.database(atlas.name()).list_collection_names().await?, [""; 0]);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Webhooks that are hostile, or only very large, on a real store: what is signed is taken, whoever is slow holds up
 //! nobody, and nothing deterministic is answered with 503.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mongodb::bson::doc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::store::bed::*;
 use crate::support::wait;
-use crate::webhook::{Router, body, change, ids, lately, quarantined, sold, text, texts};
+use crate::support::{MongoProxy, MongoRule, Point};
+use crate::webhook::{Router, SECRET, body, change, ids, lately, quarantined, sold, text, texts};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn as_many_updates_as_meta_sends_at_once() -> Result<()> {
@@ -102,6 +103,26 @@ async fn more_parts_than_anybody_sends() -> Result<()> {
     Ok(())
 }
 
+/// One byte costs its own message that byte, and nobody else anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_byte_that_is_not_utf_8() -> Result<()> {
+    let bed = Bed::start("hostile-byte").await?;
+    let (atlas, rif) = (sold(&bed, "atlas", "1").await?, sold(&bed, "rif", "2").await?);
+    let router = Router::start(&bed.mongo).await?;
+    let post = body("104", &[texts("1", &["a", "b"]), texts("2", &["hit"]), texts("2", &["r"])]);
+    let (before, after) = post.split_once("Salam hit").context("the text")?;
+    let bytes = [before.as_bytes(), b"Salam \xff hit", after.as_bytes()].concat();
+    for _ in 0..2 {
+        assert_eq!(router.post_signed(SECRET, &bytes).await?.status(), 200);
+        let (a, r) = (whole(&atlas).await?, whole(&rif).await?);
+        assert_eq!((ids(&a), ids(&r)), (vec!["a", "b"], vec!["hit", "r"]));
+        let raw = |index: usize| r[index].raw.as_ref().map(|raw| raw.expose().clone()).unwrap_or_default();
+        assert!(raw(1).contains("Salam \u{fffd} hit") && raw(2) == text("r", lately()), "{}", raw(1));
+        assert_eq!(quarantined(&bed).await?, ["malformed"]);
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_of_one_post_come_back_in_their_order_and_only_their_own_line_looks_alive() -> Result<()> {
     let bed = Bed::start("hostile-order").await?;
@@ -124,6 +145,40 @@ async fn changes_of_one_post_come_back_in_their_order_and_only_their_own_line_lo
     wait::until(SOON, "the line's activity", async || wait::seen(last("7").await.is_ok_and(|at| at.is_some()), "none"))
         .await?;
     assert_eq!(last("8").await?, None, "another account made the line look alive");
+    Ok(())
+}
+
+/// POSTs that bring hundreds of changes of nobody's take no connection from those that a company waits for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_to_quarantine_leaves_room_for_what_does_not() -> Result<()> {
+    let bed = Bed::start("hostile-room").await?;
+    let atlas = sold(&bed, "atlas", "1").await?;
+    let proxy = MongoProxy::start(&bed.mongo).await?;
+    let router = Router::start_with(connect_to(&proxy.uri()).await?, clock()).await?;
+    let inserts = MongoRule::command("insert").collection("quarantine").each();
+    let held = proxy.hold(inserts, Point::BeforeEffect);
+    let posts = (1..4).map(|post| body("104", &(0..100).map(|n| format!("{post}{n:02}")).collect::<Vec<_>>()));
+    let posts: Vec<String> = posts.collect();
+    let answers = async {
+        let answers = futures::future::join_all(posts.iter().map(|post| router.post(post))).await;
+        answers.into_iter().map(|answer| answer.map(|answer| answer.status().as_u16())).collect::<Result<Vec<_>>>()
+    };
+    let meanwhile = async {
+        wait::until(SOON, "the inserts", async || wait::seen(held.count() >= 16, held.count().to_string())).await?;
+        let taken = router.taken(&body("104", &[texts("1", &["a"])])).await;
+        let count = held.count();
+        held.release();
+        taken?;
+        assert_eq!((ids(&whole(&atlas).await?), count), (vec!["a"], 16));
+        Ok::<(), anyhow::Error>(())
+    };
+    let (answers, meanwhile) = futures::join!(answers, meanwhile);
+    meanwhile?;
+    assert!(answers?.iter().all(|status| [200, 503].contains(status)));
+    for post in &posts {
+        wait::until(SOON, "the repeat to be taken", async || router.taken(post).await).await?;
+    }
+    assert_eq!(quarantined(&bed).await?.len(), 300);
     Ok(())
 }
 

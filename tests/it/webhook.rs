@@ -4,16 +4,18 @@ use crate::store::bed::*;
 use crate::support::wait::{self, Seen, seen};
 use crate::support::{Mongo, MongoOptions, run_dir};
 use anyhow::Result;
-use clientnumber::domain::{Clock, ManualClock, PhoneNumberId, SharedClock, WabaId};
+use clientnumber::domain::{ManualClock, PhoneNumberId, SharedClock, WabaId};
 use clientnumber::router::keeper::Keeper;
 use clientnumber::router::metrics::Metrics;
 use clientnumber::router::portfolios::Portfolios;
 use clientnumber::router::signature::sign;
 use clientnumber::router::{self, RouteTable, Settings};
-use clientnumber::store::{CompanyDb, FenceAction, LogEntry, QuarantineKeys, Route, RouteState, Store};
+use clientnumber::store::account_events::AccountEvent;
+use clientnumber::store::{CompanyDb, FenceAction, LogEntry, QuarantineKeys, Route, RouteState, Store, StoreClock};
 use clientnumber::telemetry::{Readiness, Registry};
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan};
 use mongodb::bson::{Document, doc};
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -25,6 +27,8 @@ pub const SECRET: &str = "test_app_secret";
 /// A router in this process.
 pub struct Router {
     pub url: String,
+    /// With its Portfolios' files.
+    folder: PathBuf,
     readiness: Readiness,
     _stop: DropGuard,
 }
@@ -36,10 +40,7 @@ impl Router {
 
     pub async fn start_with(store: Store, clock: SharedClock) -> Result<Self> {
         let folder = run_dir("portfolios")?;
-        std::fs::write(
-            folder.join("main.yaml"),
-            "portfolio: platform/main\nwabaId: \"104\"\nappSecretFiles: [secret]\n",
-        )?;
+        std::fs::write(folder.join("main.yaml"), portfolio("104", "secret"))?;
         std::fs::write(folder.join("secret"), SECRET)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -52,10 +53,11 @@ impl Router {
             routes: RouteTable::new(Some(store.clone())),
             store: Some(store),
             clock,
+            linger: Duration::ZERO,
             on_append: Arc::new(|_, _| {}),
         };
         tokio::spawn(router::serve(settings, listener, &mut Registry::default(), &readiness, stop.clone()));
-        let router = Self { url, readiness, _stop: stop.drop_guard() };
+        let router = Self { url, folder, readiness, _stop: stop.drop_guard() };
         wait::until(SOON, "the router to be ready", async || {
             let (ready, report) = router.readiness.report();
             seen(ready, report)
@@ -65,9 +67,13 @@ impl Router {
     }
 
     pub async fn post(&self, body: &str) -> Result<reqwest::Response> {
+        self.post_signed(SECRET, body.as_bytes()).await
+    }
+
+    pub async fn post_signed(&self, secret: &str, body: &[u8]) -> Result<reqwest::Response> {
         let request = reqwest::Client::new()
             .post(format!("{}/webhook", self.url))
-            .header("x-hub-signature-256", sign(&SECRET.into(), body.as_bytes()))
+            .header("x-hub-signature-256", sign(&secret.into(), body))
             .header("content-type", "application/json")
             .body(body.to_owned());
         Ok(request.send().await?)
@@ -78,6 +84,11 @@ impl Router {
         anyhow::ensure!(answer.status() == 200, "{}", answer.status());
         Ok(())
     }
+}
+
+/// A Portfolio's file.
+pub fn portfolio(waba: &str, secrets: &str) -> String {
+    format!("portfolio: platform/p{waba}\nwabaId: \"{waba}\"\nappSecretFiles: [{secrets}]\n")
 }
 
 fn keys() -> QuarantineKeys {
@@ -263,6 +274,50 @@ async fn a_secret_opens_its_own_account_s_lines_only() -> Result<()> {
     Ok(())
 }
 
+/// What came before its Portfolio's file did comes back by itself, though not what another secret signed in its name; and a
+/// file that is bad keeps none of it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_portfolio_s_file_that_comes_after_its_webhooks() -> Result<()> {
+    let bed = Bed::start("webhook-late-file").await?;
+    let (atlas, rif) = (sold(&bed, "atlas", "1").await?, bed.company("rif", "2").await?);
+    bed.store.routes().put(&Route { waba_id: WabaId::parse("105")?, ..route("rif", "2") }, None).await?;
+    let router = Router::start(&bed.mongo).await?;
+    let write = |name: &str, text: &str| std::fs::write(router.folder.join(name), text);
+    // A company of its own, with an app of its own.
+    write("other secret", "another app's secret")?;
+    write("other.yaml", &portfolio("106", "other secret"))?;
+    let by_other = body("105", &[texts("2", &["theirs"]), texts("1", &["theirs too"])]);
+    wait::until(SOON, "the other file to be read", async || {
+        match router.post_signed("another app's secret", by_other.as_bytes()).await {
+            Ok(answer) => seen(answer.status() == 200, answer.status().to_string()),
+            Err(error) => Seen::Never(error.to_string()),
+        }
+    })
+    .await?;
+    let account = r#"{"field":"account_update","value":{"event":"X"}}"#.to_owned();
+    router.taken(&body("105", &[texts("2", &["a", "b"]), texts("1", &["of the other account"]), account])).await?;
+    assert_eq!(quarantined(&bed).await?, ["foreign_account"; 5]);
+
+    write("bad.yaml", &portfolio("107", "missing"))?;
+    write("late.yaml", &portfolio("105", "secret"))?;
+    let began = Instant::now();
+    wait::until(SOON, "the messages to come back", async || match whole(&rif).await {
+        Ok(entries) => seen(ids(&entries) == ["a", "b"], format!("{:?}", ids(&entries))),
+        Err(error) => Seen::Never(error.to_string()),
+    })
+    .await?;
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    // By what its secret speaks for now, also the line of its other account: as it would be taken today.
+    wait::until(SOON, "the rest to come back", async || match quarantined(&bed).await {
+        Ok(reasons) => seen(reasons == ["foreign_account"; 2], format!("{reasons:?}")),
+        Err(error) => Seen::Never(error.to_string()),
+    })
+    .await?;
+    assert_eq!(ids(&whole(&atlas).await?), ["of the other account"]);
+    assert_eq!(bed.store.account_events().since("105", Timestamp::UNIX_EPOCH, 9).await?.len(), 1);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_company_that_cannot_be_written_holds_up_nobody() -> Result<()> {
     let bed = Bed::start("webhook-broken").await?;
@@ -343,32 +398,89 @@ async fn two_replicas_on_one_busy_company() -> Result<()> {
     Ok(())
 }
 
+/// What Meta says of an account and can't be written goes to quarantine too, and on from there once it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_of_accounts_comes_out_of_quarantine_by_itself() -> Result<()> {
+    let bed = Bed::start("webhook-accounts").await?;
+    let router = Router::start(&bed.mongo).await?;
+    let events = bed.mongo.client().await?.database("clientnumber").collection::<Document>("account_events");
+    // The same twice, at two times.
+    let times = [1_793_000_000, 1_793_000_060];
+    let of = |time| AccountEvent::new("104", "account_update", Some(time), r#"{"event":"X"}"#, Timestamp::now());
+    for time in times {
+        events.insert_one(doc! { "_id": of(time).id, "by": "hand" }).await?;
+        let id = format!(r#""id":"104","time":{time},"#);
+        let post = body("104", &[r#"{"field":"account_update","value":{"event":"X"}}"#.to_owned()]);
+        router.taken(&post.replace(r#""id":"104","#, &id)).await?;
+    }
+    assert_eq!(quarantined(&bed).await?, ["not_writable", "not_writable"]);
+    events.delete_many(doc! {}).await?;
+    wait::until(SOON, "the events to be where they belong", async || {
+        match bed.store.account_events().since("104", Timestamp::UNIX_EPOCH, 9).await {
+            Ok(mut found) => {
+                found.sort_by_key(|event| event.time);
+                let told: Vec<_> = found.iter().map(|event| (event.time, &event.id)).collect();
+                let want = times.map(|time| (Some(time), of(time).id));
+                seen(told.iter().map(|(time, id)| (*time, (*id).clone())).eq(want), format!("{told:?}"))
+            }
+            Err(error) => Seen::NotYet(error.to_string()),
+        }
+    })
+    .await?;
+    wait::until(SOON, "the quarantine to be empty", async || match quarantined(&bed).await {
+        Ok(reasons) => seen(reasons.is_empty(), format!("{reasons:?}")),
+        Err(error) => Seen::NotYet(error.to_string()),
+    })
+    .await
+}
+
+/// What comes is stamped and judged by the store's clock, not by that of a machine which has lost its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_whose_clock_is_wrong() -> Result<()> {
+    let bed = Bed::start("webhook-clock").await?;
+    let db = sold(&bed, "atlas", "1").await?;
+    let year = (365 * 24).hours();
+    for (wamid, wrong) in [("ahead", Timestamp::now() + year), ("behind", Timestamp::now() - year)] {
+        let router = Router::start_with(connect(&bed.mongo).await?, Arc::new(ManualClock::new(wrong))).await?;
+        let (before, timestamp) = (Timestamp::now(), Timestamp::now().as_second());
+        router.taken(&body("104", &[change("1", &format!(r#""messages":[{}]"#, text(wamid, timestamp)))])).await?;
+        let entries = whole(&db).await?;
+        let entry = entries.iter().find(|entry| ids(std::slice::from_ref(entry)) == [wamid]);
+        let Some(entry) = entry else { anyhow::bail!("{wamid}: {:?}", quarantined(&bed).await?) };
+        let away = entry.at.duration_since(before).abs().as_secs();
+        anyhow::ensure!(away < 60, "{wamid}: stamped {}", entry.at);
+    }
+    Ok(())
+}
+
 /// What is so old that it could be a repeat of something that retention has removed waits for a person.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_old_to_be_known_for_a_repeat() -> Result<()> {
     let bed = Bed::start("webhook-old").await?;
     let db = sold(&bed, "atlas", "1").await?;
     bed.store.companies().ensure(db.company(), 8, Timestamp::now(), &mut rand::rng()).await?;
-    let clock = Arc::new(ManualClock::new(Timestamp::now()));
-    let router = Router::start_with(connect(&bed.mongo).await?, Arc::<ManualClock>::clone(&clock)).await?;
-    let post = body("104", &[texts("1", &["first", "second"])]);
-    router.taken(&post).await?;
-    assert_eq!(ids(&whole(&db).await?), ["first", "second"]);
+    let router = Router::start(&bed.mongo).await?;
+    // What came more than eight days ago ...
+    let past = Timestamp::now() - (8 * 24).hours() - 1.second();
+    let old = |wamid: &str| text(wamid, past.as_second());
+    let post = body("104", &[change("1", &format!(r#""messages":[{},{}]"#, old("first"), old("second")))]);
+    let then: SharedClock = Arc::new(ManualClock::new(past));
+    db.log().appender(then).append(vec![message("1", "first", "MA.1"), message("1", "second", "MA.1")], soon()).await?;
+    let young = text("young", Timestamp::now().as_second());
+    router.taken(&body("104", &[change("1", &format!(r#""messages":[{young}]"#))])).await?;
+    assert_eq!(ids(&whole(&db).await?), ["first", "second", "young"]);
 
-    // Retention removes what Meta might send once more.
-    clock.advance(Duration::from_secs(8 * 24 * 3600 + 1));
-    router
-        .taken(&body("104", &[change("1", &format!(r#""messages":[{}]"#, text("young", clock.now().as_second())))]))
-        .await?;
-    let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
-    Keeper::new(bed.store.clone(), shared, Metrics::register(&mut Registry::default())).round().await;
+    // ... is removed, and Meta sends it once more.
+    let agreed = StoreClock::new(clock());
+    agreed.compare(agreed.own(), agreed.own(), agreed.own());
+    Keeper::new(bed.store.clone(), Arc::new(agreed), Metrics::register(&mut Registry::default())).round().await;
     let left = || async { anyhow::Ok(db.log().read_after(1, 100, usize::MAX).await?.entries) };
     assert_eq!(ids(&left().await?), ["young"]);
     router.taken(&post).await?;
     assert_eq!(ids(&left().await?), ["young"], "nothing twice");
     assert_eq!(quarantined(&bed).await?, ["too_old"]);
     // Beside something young the young one is stored.
-    let mixed = format!(r#""messages":[{},{}]"#, text("old", lately()), text("new", clock.now().as_second()));
+    let mixed = format!(r#""messages":[{},{}]"#, old("old"), text("new", Timestamp::now().as_second()));
     router.taken(&body("104", &[change("1", &mixed)])).await?;
     assert_eq!(ids(&left().await?), ["young", "new"]);
     assert_eq!(quarantined(&bed).await?, ["too_old", "too_old"]);

@@ -1,5 +1,6 @@
 //! A candidate is erased: nothing of theirs is left in the company's database, and nothing of anybody else's is missing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use clientnumber::domain::{ManualClock, Pii, SharedClock};
 use clientnumber::store::closing::{CloseError, Closing, Step, Waits};
 use clientnumber::store::erasure::{EraseError, Whom};
 use clientnumber::store::{
-    Appender, CompanyDb, ContactHint, IdentityChange, Kind, NewEntry, Outcome, RouteState, StoreError,
+    Appender, CompanyDb, ContactHint, IdentityChange, Kind, NewEntry, Outcome, RouteState, State, StoreError,
 };
 use futures::TryStreamExt;
 use jiff::Timestamp;
@@ -142,7 +143,7 @@ async fn a_candidate_is_erased_and_nobody_else() -> Result<()> {
     }
     let whom = erasure.find(&Whom::Phone(Pii("212677700022".into()))).await?;
     assert_eq!(whom.contact_ids.len(), 2, "also the one that was merged");
-    let done = erasure.erase(&whom).await?;
+    let done = erasure.erase(&whom, &BTreeSet::new()).await?;
     assert_eq!(done.events, 2);
     assert_eq!(done.items, whom.items);
     let all = everything(&bed, &db).await?;
@@ -228,7 +229,7 @@ async fn an_erasure_goes_on_after_a_crash_and_beside_writers() -> Result<()> {
     let hit = proxy.hold(MongoRule::command("update").collection("log").nth(3), Point::BeforeEffect);
     let doomed = tokio::spawn({
         let whom = whom.clone();
-        async move { behind.erasure(clock()).erase(&whom).await.map(|_| ()) }
+        async move { behind.erasure(clock()).erase(&whom, &BTreeSet::new()).await.map(|_| ()) }
     });
     hit.wait(SOON).await?;
     // She writes meanwhile, to a replica that has known her all the time.
@@ -242,10 +243,10 @@ async fn an_erasure_goes_on_after_a_crash_and_beside_writers() -> Result<()> {
 
     let again = db.erasure(clock());
     let whom = again.find(&Whom::Contact(whom.contact_ids[0].clone())).await?;
-    again.erase(&whom).await?;
+    again.erase(&whom, &BTreeSet::new()).await?;
     // Who came back as somebody new is found as that.
     match again.find(&Whom::User(Pii("MA.7770002".into()))).await {
-        Ok(new) => drop(again.erase(&new).await?),
+        Ok(new) => drop(again.erase(&new, &BTreeSet::new()).await?),
         Err(EraseError::Nobody) => {}
         Err(error) => return Err(error.into()),
     }
@@ -253,7 +254,32 @@ async fn an_erasure_goes_on_after_a_crash_and_beside_writers() -> Result<()> {
     let seqs: Vec<i64> =
         db.log().read_after(0, 1000, usize::MAX).await?.entries.iter().map(|entry| entry.seq).collect();
     assert!(seqs.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{seqs:?}");
-    assert!(again.erase(&whom).await?.items == 0, "again it finds nothing");
+    assert!(again.erase(&whom, &BTreeSet::new()).await?.items == 0, "again it finds nothing");
+    Ok(())
+}
+
+/// A message to a group has statuses of several people, and one who is erased takes none of the others'.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_of_a_group_keep_what_they_are_told() -> Result<()> {
+    let bed = Bed::start("erase-group").await?;
+    let db = bed.company("atlas", "1").await?;
+    let mut appender = db.log().appender(clock());
+    let told = |word: &str, to: &str| NewEntry {
+        meta_id: Some(Pii(format!("wamid.G {word} {to}"))),
+        contact: hint("", to, ""),
+        ..status("1", "wamid.G", word)
+    };
+    appender.append(vec![told("sent", "12036300"), told("delivered", "212611")], soon()).await?;
+    let erasure = db.erasure(clock());
+    let whom = erasure.find(&Whom::Phone(Pii("212611".into()))).await?;
+    assert_eq!(erasure.erase(&whom, &BTreeSet::new()).await?.items, 1);
+
+    let later = vec![told("delivered", "212611"), told("read", "212611"), told("delivered", "212622")];
+    let outcomes = appender.append(later, soon()).await?;
+    assert!(matches!(outcomes[..], [Outcome::Duplicate, Outcome::Duplicate, Outcome::Stored(_)]), "{outcomes:?}");
+    db.states().follow(Timestamp::now()).await?;
+    let state = db.states().get("wamid.G").await?.context("the message has no state")?;
+    assert_eq!(state.state, State::Delivered);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clientnumber::domain::{Clock, CompanyId, ManualClock, Pii, SharedClock};
 use clientnumber::router::keeper::Keeper;
 use clientnumber::router::metrics::Metrics;
-use clientnumber::store::{CompanyDb, ContactHint, FenceAction, NewEntry, Outcome, Start, State};
+use clientnumber::store::{CompanyDb, ContactHint, FenceAction, NewEntry, Outcome, Start, State, StoreClock};
 use clientnumber::telemetry::Registry;
 use futures::TryStreamExt;
 use jiff::{Timestamp, ToSpan};
@@ -52,7 +52,14 @@ impl Kept {
     }
 
     fn keeper(&self, bed: &Bed) -> Keeper {
-        Keeper::new(bed.store.clone(), self.shared(), Metrics::register(&mut Registry::default()))
+        self.keeper_of(bed, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
+    }
+
+    /// Of a machine whose clock showed `own` when the store's showed `stores`.
+    fn keeper_of(&self, bed: &Bed, own: Timestamp, stores: Timestamp) -> Keeper {
+        let clock = StoreClock::new(self.shared());
+        clock.compare(own, stores, own);
+        Keeper::new(bed.store.clone(), Arc::new(clock), Metrics::register(&mut Registry::default()))
     }
 
     async fn seqs(&self) -> Result<Vec<i64>> {
@@ -86,6 +93,11 @@ async fn what_is_older_than_the_retention_goes_and_nothing_else() -> Result<()> 
     assert_eq!(kept.seqs().await?.len(), 1204, "nothing is that old yet");
 
     kept.clock.advance(11 * DAY);
+    let (now, day) = (Timestamp::now(), 24.hours());
+    for (own, stores) in [(now, now - day), (now - day, now)] {
+        kept.keeper_of(&bed, own, stores).round().await;
+        assert_eq!(kept.seqs().await?.len(), 1204, "nobody knows what day it is");
+    }
     kept.keeper(&bed).round().await;
     assert_eq!(kept.seqs().await?, [1, 702, 1203, 1204], "fences and what is young");
     assert_eq!((log.oldest().await?, log.head().await?), (Some(1203), 1204));

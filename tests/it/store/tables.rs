@@ -3,10 +3,11 @@
 use super::bed::*;
 use crate::support::wait::{self, Seen};
 use anyhow::{Context, Result, bail};
-use clientnumber::domain::{CompanyId, PhoneNumberId};
+use clientnumber::domain::{CompanyId, PhoneNumberId, WabaId};
 use clientnumber::store::account_events::AccountEvent;
 use clientnumber::store::{
-    Choice, Cursor, QuarantineKeys, QuarantineReason, Revocation, Route, RouteChange, RouteState, StoreError,
+    Accounts, Choice, Cursor, Extent, Piece, QuarantineKeys, QuarantineReason, Revocation, Route, RouteChange,
+    RouteState, Signer, StoreError,
 };
 use jiff::Timestamp;
 use mongodb::bson::{DateTime, Document, doc};
@@ -124,7 +125,20 @@ async fn quarantine_is_encrypted_and_deduplicated() -> Result<()> {
     let keys = QuarantineKeys::parse(&"11".repeat(32))?;
     let quarantine = bed.store.quarantine(keys.clone());
     let line = PhoneNumberId::parse("1")?;
-    let put = async |text, reason, line| quarantine.put("104", text, reason, line, (Timestamp::now(), 0)).await;
+    let put = async |text, reason, line| {
+        let piece = Piece {
+            extent: Extent::Change,
+            entry_id: "104",
+            entry_time: None,
+            text,
+            reason,
+            line,
+            signer: None,
+            at: Timestamp::now(),
+            place: 0,
+        };
+        quarantine.put(&piece).await
+    };
     assert!(put("Salam MARKER", QuarantineReason::UnknownNumber, Some(&line)).await?);
     assert!(!put("Salam MARKER", QuarantineReason::Disabled, Some(&line)).await?, "a repeat is one document");
     assert!(put("too early", QuarantineReason::BeforeEpoch, Some(&line)).await?);
@@ -135,15 +149,15 @@ async fn quarantine_is_encrypted_and_deduplicated() -> Result<()> {
     let bytes = mongodb::bson::serialize_to_vec(&stored)?;
     assert!(!bytes.windows(6).any(|window| window == b"MARKER"), "readable without the key");
 
-    assert_eq!(quarantine.waiting_lines().await?, std::slice::from_ref(&line));
-    let waiting = quarantine.waiting_of(&line).await?;
+    assert_eq!(quarantine.waiting_lines(&[]).await?, std::slice::from_ref(&line));
+    let waiting = quarantine.waiting_of(Some(&line), &[]).await?;
     assert_eq!(waiting.len(), 1);
     let change = quarantine.get(&waiting[0]).await?.context("no key opens it")?;
     assert_eq!((change.body.expose().as_str(), change.entry_id.as_str()), ("Salam MARKER", "104"));
     let of_line = Choice { line: Some(line.clone()), ..Choice::default() };
     assert_eq!(quarantine.chosen(&of_line).await?.len(), 2);
     quarantine.set_reason(&waiting[0], QuarantineReason::BeforeEpoch).await?;
-    assert!(quarantine.waiting_lines().await?.is_empty());
+    assert!(quarantine.waiting_lines(&[]).await?.is_empty());
     quarantine.remove(&waiting[0]).await?;
     assert_eq!(quarantine.count().await?, 2);
     // Another key opens nothing, and takes nothing away.
@@ -151,6 +165,47 @@ async fn quarantine_is_encrypted_and_deduplicated() -> Result<()> {
     let left = quarantine.chosen(&of_line).await?;
     assert_eq!(left.len(), 1);
     assert!(other.get(&left[0]).await?.is_none() && quarantine.get(&left[0]).await?.is_some());
+    Ok(())
+}
+
+/// What a repeat is known by, and what a replica that knows more makes of it.
+#[tokio::test]
+async fn a_repeat_in_quarantine_may_only_be_judged_better() -> Result<()> {
+    let bed = Bed::start("quarantine-repeat").await?;
+    let quarantine = bed.store.quarantine(QuarantineKeys::parse(&"11".repeat(32))?);
+    let (line, ours, theirs) = (PhoneNumberId::parse("1")?, Signer::of(&"ours".into()), Signer::of(&"theirs".into()));
+    let put = async |signer, reason, line| {
+        let piece = Piece {
+            extent: Extent::Change,
+            entry_id: "104",
+            entry_time: None,
+            text: "x",
+            reason,
+            line,
+            signer: Some(signer),
+            at: Timestamp::now(),
+            place: 0,
+        };
+        quarantine.put(&piece).await
+    };
+    let only = [(ours.clone(), Accounts::only(WabaId::parse("104")?))];
+    assert!(put(&theirs, QuarantineReason::ForeignAccount, Some(&line)).await?);
+    assert!(put(&ours, QuarantineReason::ForeignAccount, None).await?, "another's text keeps none back");
+    // What its own secret signed waits; what another one did does not, whichever line it names.
+    assert_eq!(quarantine.waiting_lines(&only).await?, []);
+    assert_eq!(
+        (quarantine.waiting_of(None, &only).await?.len(), quarantine.waiting_of(None, &[]).await?.len()),
+        (1, 0)
+    );
+    assert_eq!(quarantine.waiting_of(None, &[(ours.clone(), Accounts::Any)]).await?.len(), 1);
+    let other = [(ours.clone(), Accounts::only(WabaId::parse("105")?))];
+    assert!(quarantine.waiting_of(None, &other).await?.is_empty());
+
+    assert!(!put(&ours, QuarantineReason::UnknownNumber, Some(&line)).await?);
+    assert_eq!(quarantine.waiting_lines(&[]).await?, std::slice::from_ref(&line));
+    assert!(!put(&ours, QuarantineReason::ForeignAccount, None).await?);
+    assert!(!put(&ours, QuarantineReason::TooOld, Some(&line)).await?);
+    assert_eq!(quarantine.waiting_of(Some(&line), &[]).await?.len(), 1, "and never worse");
     Ok(())
 }
 
@@ -192,7 +247,7 @@ async fn the_small_tables() -> Result<()> {
     bed.mongo.client().await?.database("clientnumber").collection("revocations").insert_one(by_hand).await?;
     let active = revocations.active(Timestamp::now()).await?;
     assert_eq!((active.revocations.as_slice(), active.unreadable), (std::slice::from_ref(&revocation), 1));
-    let (before, told) = (Timestamp::now(), revocations.now().await?);
+    let (before, told) = (Timestamp::now(), bed.store.hello(SOON).await?);
     assert!((before.as_millisecond()..=Timestamp::now().as_millisecond()).contains(&told.as_millisecond()), "{told}");
     let told = wait::until(SOON, "the revocation", async || match watch.next().await {
         Ok(Some(told)) => Seen::Done(told),
