@@ -137,6 +137,20 @@ pub fn answers(ended: &Ended, told: &mut String) -> Result<()> {
     }
     let away = there.iter().filter(|attempt| attempt.end == End::Status(503)).count();
     writeln!(told, "| 503 among them (a replica that has just started, a store that is slow) | {away} |")?;
+    // A sister that was killed five seconds before must have come back first.
+    let is_back = |attempt: &Attempt| {
+        let own = ended.killed.iter().enumerate().filter(|(n, at)| n % 2 == attempt.replica && **at < attempt.began);
+        let since = own.map(|(_, at)| *at).max();
+        let answered = |other: &Attempt| {
+            other.replica == attempt.replica
+                && other.end == End::Status(200)
+                && since.is_none_or(|since| other.began > since)
+                && other.began + other.took < attempt.began
+        };
+        ended.attempts.iter().any(answered)
+    };
+    let refused: Vec<_> = beside.iter().filter(|attempt| attempt.end == End::Status(503) && is_back(attempt)).collect();
+    ensure!(refused.is_empty(), "{} answers beside a kill were 503: {refused:?}\n{told}", refused.len());
     let slow: Vec<_> = beside.iter().filter(|attempt| attempt.took >= ANSWER).collect();
     ensure!(slow.is_empty(), "{} answers beside a kill took longer than {ANSWER:?}: {slow:?}\n{told}", slow.len());
     Ok(())

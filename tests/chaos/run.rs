@@ -194,7 +194,7 @@ impl Scene {
     /// Waits until nothing waits in quarantine any more but what nobody has, and until every device stands at its log's end.
     async fn settled(&self, devices: &mut Devices) -> Result<()> {
         let quarantine = self.bed.store.quarantine(QuarantineKeys::parse(QUARANTINE_KEY)?);
-        wait::until(CATCH_UP, "the quarantine to be replayed", async || match quarantine.waiting_lines().await {
+        wait::until(CATCH_UP, "the quarantine to be replayed", async || match quarantine.waiting_lines(&[]).await {
             Ok(lines) => wait::seen(lines.iter().all(|line| line.as_str() == "902"), format!("{lines:?}")),
             Err(error) => wait::Seen::NotYet(error.to_string()),
         })
