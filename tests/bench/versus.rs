@@ -26,7 +26,8 @@ const PER_SECOND: u32 = 150;
 const RECRUITERS: u32 = 10;
 /// Handshakes offered each second: what a replica of ours admits, less a little.
 const CONNECTS: u32 = 180;
-/// Of so many; the others come at a pace that the double bears, since they are counted when they are there.
+/// Of so many; the others come at a pace that the double bears (ours asks the store for more than the other does), since
+/// they are counted when they are there.
 const CONNECTING: usize = 1000;
 const PACE: u32 = 25;
 const LIMIT: Duration = Duration::from_secs(1200);
@@ -110,7 +111,8 @@ async fn measure(kind: Kind, size: &Size) -> Result<Figures> {
     end(side).await?;
     let (bed, companies) = store(&format!("{name}-idle")).await?;
     let side = start(kind, name, &bed.mongo.uri()).await?;
-    idle(&side, &companies, size.sockets, &mut figures).await?;
+    let pace = if kind == Kind::Ours { PACE } else { CONNECTS };
+    idle(&side, &companies, (size.sockets, pace), &mut figures).await?;
     end(side).await?;
     Ok(figures)
 }
@@ -230,7 +232,7 @@ fn recruiter(company: &Company, n: u32) -> Result<Value> {
 }
 
 /// Sockets that have nothing to hear.
-async fn idle(side: &Side, companies: &[Company], sockets: u32, figures: &mut Figures) -> Result<()> {
+async fn idle(side: &Side, companies: &[Company], (sockets, pace): (u32, u32), figures: &mut Figures) -> Result<()> {
     let every = usize::try_from(sockets)?.div_ceil(companies.len());
     let clients =
         companies.iter().flat_map(|company| (0..u32::try_from(every).unwrap_or(0)).map(|n| recruiter(company, n)));
@@ -244,7 +246,7 @@ async fn idle(side: &Side, companies: &[Company], sockets: u32, figures: &mut Fi
     figures.busy_connects = busy_since(core)?;
     figures.connects = first / took.as_secs_f64();
     figures.cpu_connect_us = (process::cpu(side.pid)? - cpu).as_secs_f64() * 1e6 / first;
-    let mut others = Flock::start(&side.url, rest, Some(PACE)).await?;
+    let mut others = Flock::start(&side.url, rest, Some(pace)).await?;
     others.connected(LIMIT).await?;
     // One ping period, so that everything a connection needs has been made.
     tokio::time::sleep(Duration::from_secs(30)).await;
